@@ -15,9 +15,9 @@ import { XenError, invalidType, outOfRange } from './errors';
 const MAX_DEVID = 2 ** 31 - 1;
 const MAX_XVD_DISK = 2 ** 20 - 1;
 
-const NUMBER = '0x[0-9a-f]+|[0-9]+';
-const DISK_AND_PARTITION = new RegExp(`^d(${NUMBER})p(${NUMBER})$`, 'i');
-const PLAIN_NUMBER = new RegExp(`^(?:${NUMBER})$`, 'i');
+const NUMBER = '0[xX][0-9a-fA-F]+|[0-9]+';
+const DISK_AND_PARTITION = new RegExp(`^d(${NUMBER})p(${NUMBER})$`);
+const PLAIN_NUMBER = new RegExp(`^(?:${NUMBER})$`);
 const LETTERS = /^(xvd|hd|sd)([a-z]+)([1-9][0-9]*)?$/;
 
 /** A number as C reads it with base 0: 0x hex, 0 octal, else decimal; undefined for octal 8 or 9. */
