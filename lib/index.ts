@@ -1,0 +1,20 @@
+export { connect, type Connection, type ConnectOptions } from './connection';
+export type {
+  BlockStats,
+  BlockStatsFlagsOptions,
+  BlockStatsOptions,
+  BlockStatsParameters,
+  Domain,
+  SkippedDisk,
+} from './domain';
+export { DISK_COLUMNS, type Disk, type DiskStats } from './disk';
+export type { DiskInfo } from './disk-info';
+export type { DiskDriver, DiskKind } from './backend';
+export type { SectorSize } from './sector-size';
+export {
+  VIR_TYPED_PARAM_LLONG,
+  VIR_TYPED_PARAM_STRING_OKAY,
+  type TypedParameter,
+} from './typed-params';
+export { diskName, parseDiskName } from './vdev';
+export { XenError, type XenErrorCode, type XenErrorDetails } from './errors';

@@ -1,0 +1,74 @@
+import { XenError, invalidType, outOfRange } from './errors';
+import { Counter } from './native';
+import type { BlockCounters } from './block-counters';
+
+/** libvirt's `VIR_TYPED_PARAM_LLONG`: a signed 64-bit integer. */
+export const VIR_TYPED_PARAM_LLONG = 3;
+
+/** libvirt's `VIR_TYPED_PARAM_STRING_OKAY`, which every call may be given and which changes nothing. */
+export const VIR_TYPED_PARAM_STRING_OKAY = 4;
+
+/** libvirt's `virTypedParameter`. */
+export interface TypedParameter<N extends number | bigint = number> {
+  /** libvirt's name of it: `wr_bytes`, `wr_operations`, `rd_bytes` ... */
+  readonly field: string;
+  /** Always {@link VIR_TYPED_PARAM_LLONG}. */
+  readonly type: typeof VIR_TYPED_PARAM_LLONG;
+  readonly value: N;
+}
+
+/** The parameters in libvirt's order, with the counter that each is read from. */
+const PARAMETERS = [
+  { field: 'wr_bytes', from: 'wrBytes', counter: Counter.wrSectors },
+  { field: 'wr_operations', from: 'wrReq', counter: Counter.wrReq },
+  { field: 'rd_bytes', from: 'rdBytes', counter: Counter.rdSectors },
+  { field: 'rd_operations', from: 'rdReq', counter: Counter.rdReq },
+  { field: 'flush_operations', from: 'flushReq', counter: Counter.flushReq },
+  { field: 'errs', from: 'errs', counter: Counter.outOfRequests },
+] as const;
+
+/** How many there are. */
+export const PARAMETER_COUNT = PARAMETERS.length;
+
+/** The counters that the first of them are read from. */
+export function countersOf(nparams: number): number {
+  return PARAMETERS.slice(0, nparams).reduce((set, { counter }) => set | counter, 0);
+}
+
+/** The first of them that the backend has: one that is -1 is left out, as in libvirt. */
+export function toTypedParameters(
+  counters: BlockCounters<number> | BlockCounters<bigint>,
+  nparams: number,
+): TypedParameter<number | bigint>[] {
+  return PARAMETERS.map(
+    ({ field, from }) => ({ field, type: VIR_TYPED_PARAM_LLONG, value: counters[from] }) as const,
+  )
+    .filter(({ value }) => value >= 0)
+    .slice(0, nparams);
+}
+
+/** How many parameters are wanted; all of them if nothing is said. */
+export function checkParameterCount(nparams: unknown): number {
+  if (nparams === undefined) return PARAMETER_COUNT;
+  if (typeof nparams !== 'number') throw invalidType('options.nparams', 'of type number', nparams);
+  if (!Number.isSafeInteger(nparams) || nparams < 0) {
+    throw outOfRange('options.nparams', 'a non-negative integer', nparams);
+  }
+  return Math.min(nparams, PARAMETER_COUNT);
+}
+
+/** Refuses flags that the call does not know. */
+export function checkFlags(flags: unknown): void {
+  if (flags === undefined) return;
+  if (typeof flags !== 'number') throw invalidType('options.flags', 'of type number', flags);
+  if (!Number.isSafeInteger(flags) || flags < 0 || flags > 0xffffffff) {
+    throw outOfRange('options.flags', 'an unsigned 32-bit integer', flags);
+  }
+  const unknown = (flags & ~VIR_TYPED_PARAM_STRING_OKAY) >>> 0;
+  if (unknown !== 0) {
+    throw new XenError(
+      'ERR_XEN_UNSUPPORTED_FLAGS',
+      `unsupported flags (0x${unknown.toString(16)}) in function blockStatsFlags`,
+    );
+  }
+}
