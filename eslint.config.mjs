@@ -14,6 +14,15 @@ export default tseslint.config(
     },
   },
   {
+    // jest's matchers are of type any
+    files: ['test/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+    },
+  },
+  {
     files: ['**/*.cjs', '**/*.mjs', '*.js'],
     languageOptions: {
       globals: {

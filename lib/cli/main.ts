@@ -1,0 +1,144 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { connect, type Connection, type SectorSize } from '..';
+import { startDemoHost } from './demo';
+import { devid } from './devid';
+import { list } from './list';
+import { stat } from './stat';
+
+const USAGE = `Usage: xen-block-stats <command> [options]
+
+Commands:
+  list [domain]           the running domains with their disks
+  stat <domain> [disk]    a disk's counters, as virsh domblkstat prints them;
+                          without a disk, the sum over all disks of the domain
+  devid <name>...         the numbers of disk names
+
+A domain is given by its name, domid or UUID; a disk by its name (xvda), its
+number (51712) or its source (/dev/vg/web1-root).
+
+Options:
+  --human                 stat: in sentences, as virsh --human
+  --sector-size <size>    stat: physical (the default) for libvirt's bytes, 512
+                          for true ones
+  --json                  print JSON
+  --demo                  talk to a simulated host, started for this command
+  --xenstore <socket>     the socket of xenstored (for tests and simulators)
+  --sysfs <folder>        the folder in place of /sys (for tests and simulators)
+  -h, --help              print this
+  -V, --version           print the version
+`;
+
+const OPTIONS = {
+  human: { type: 'boolean' },
+  'sector-size': { type: 'string' },
+  json: { type: 'boolean' },
+  demo: { type: 'boolean' },
+  xenstore: { type: 'string' },
+  sysfs: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'V' },
+} as const satisfies ParseArgsConfig['options'];
+
+/** The options, as they were given. */
+export type Values = ReturnType<
+  typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>
+>['values'];
+
+/** Wrong usage: it is shown with the usage, and the exit status is 2. */
+class UsageError extends Error {}
+
+/** What a command prints. */
+type Output = string;
+
+/** A command that asks a host. */
+type HostCommand = (xen: Connection, positionals: string[], values: Values) => Output;
+
+const HOST_COMMANDS: Record<string, { run: HostCommand; least: number; most: number }> = {
+  list: { run: list, least: 0, most: 1 },
+  stat: { run: stat, least: 1, most: 2 },
+};
+
+async function run(args: string[]): Promise<Output> {
+  const { values, positionals } = parse(args);
+  if (values.help === true) return USAGE;
+  if (values.version === true) return `${version()}\n`;
+
+  const [name, ...operands] = positionals;
+  if (name === undefined) throw new UsageError('which command?');
+  if (name === 'devid') {
+    if (operands.length === 0) throw new UsageError('devid needs a disk name');
+    return devid(operands, values);
+  }
+  const command = HOST_COMMANDS[name];
+  if (command === undefined) throw new UsageError(`there is no command ${name}`);
+  if (operands.length < command.least) throw new UsageError(`${name} needs a domain`);
+  if (operands.length > command.most) throw new UsageError(`${name} takes no ${operands.at(-1)}`);
+  return withConnection(values, (xen) => command.run(xen, operands, values));
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({ args, options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message.split('.')[0]);
+  }
+}
+
+function version(): string {
+  const file = join(__dirname, '..', '..', 'package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+async function withConnection(values: Values, use: (xen: Connection) => Output): Promise<Output> {
+  const demo = values.demo === true ? await startDemoHost() : undefined;
+  try {
+    const xen = connect({
+      xenstore: values.xenstore,
+      sysfs: values.sysfs,
+      ...demo?.connectOptions,
+      sectorSize: sectorSize(values['sector-size']),
+    });
+    try {
+      return use(xen);
+    } finally {
+      xen.close();
+    }
+  } finally {
+    await demo?.stop();
+  }
+}
+
+function sectorSize(text: string | undefined): SectorSize | undefined {
+  switch (text) {
+    case undefined:
+    case 'physical':
+      return text;
+    case '512':
+      return 512;
+    default:
+      throw new UsageError(`--sector-size is physical or 512, not ${text}`);
+  }
+}
+
+// whoever reads us may have had enough: head, less
+process.stdout.on('error', () => process.exit());
+// Node's own form of a warning is for programmers
+process.removeAllListeners('warning');
+process.on('warning', ({ message }) => {
+  process.stderr.write(`xen-block-stats: ${message}\n`);
+});
+
+run(process.argv.slice(2)).then(
+  (output) => {
+    process.stdout.write(output);
+  },
+  (error: unknown) => {
+    const { message } = error as Error;
+    process.stderr.write(`xen-block-stats: ${message}\n`);
+    if (error instanceof UsageError) process.stderr.write(`\n${USAGE}`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  },
+);

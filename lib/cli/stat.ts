@@ -1,0 +1,41 @@
+import type { Connection } from '..';
+import { findDomain } from './domain';
+import { toJson } from './json';
+
+/** What `virsh domblkstat` prints: its order, its names and its sentences. */
+const LINES = [
+  { field: 'rd_operations', name: 'rd_req', sentence: 'number of read operations:' },
+  { field: 'rd_bytes', name: 'rd_bytes', sentence: 'number of bytes read:' },
+  { field: 'wr_operations', name: 'wr_req', sentence: 'number of write operations:' },
+  { field: 'wr_bytes', name: 'wr_bytes', sentence: 'number of bytes written:' },
+  { field: 'errs', name: 'errs', sentence: 'error count:' },
+  { field: 'flush_operations', name: 'flush_operations', sentence: 'number of flush operations:' },
+] as const;
+
+/** The column in which virsh's sentences end. */
+const SENTENCE_WIDTH = 31;
+
+/** `stat <domain> [disk]` */
+export function stat(
+  xen: Connection,
+  [domainText = '', disk = '']: string[],
+  { human, json }: { human?: boolean | undefined; json?: boolean | undefined },
+): string {
+  const domain = findDomain(xen, domainText);
+  const { params } = domain.blockStatsFlags(disk, { bigint: true });
+  // what the backend does not count is not there, and virsh prints no line for it
+  const counted = LINES.flatMap(({ field, name, sentence }) => {
+    const value = params.find((param) => param.field === field)?.value;
+    return value === undefined ? [] : [{ name, sentence, value }];
+  });
+  if (json === true) {
+    const { domid, name } = domain;
+    const counters = Object.fromEntries(counted.map((line) => [line.name, line.value]));
+    return toJson({ domid, domain: name, disk: disk === '' ? undefined : disk, ...counters });
+  }
+  if (human === true) {
+    const lines = counted.map((line) => ` ${line.sentence.padEnd(SENTENCE_WIDTH)} ${line.value}\n`);
+    return `Device: ${disk}\n${lines.join('')}`;
+  }
+  return counted.map((line) => `${disk} ${line.name} ${line.value}\n`).join('');
+}

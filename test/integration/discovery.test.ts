@@ -1,0 +1,222 @@
+import { connect, type Connection } from 'xen-block-stats';
+import { HOSTS } from './hosts';
+import type { TestHost } from './hosts/real-host';
+
+const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
+const UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
+
+describe.each(HOSTS)('on %s', (_name, start) => {
+  let host: TestHost;
+  let xen: Connection;
+
+  beforeAll(async () => {
+    host = await start();
+    await host.addGuest({
+      name: 'web1',
+      domid: 1,
+      uuid: UUID,
+      disks: [
+        { name: 'xvda', source: '/dev/vg/root', sectors: 4096 },
+        { name: 'sda1', source: '/dev/vg/shared', mode: 'r' },
+        { name: 'xvdc', source: '/srv/c.qcow2', kind: 'qdisk', format: 'qcow2' },
+        { name: 'xvdd', kind: 'qdisk', deviceType: 'cdrom', mode: 'r' },
+        { name: 'xvde', source: '/dev/vg/shared', kind: 'vbd3', format: 'vhd' },
+        { name: 'xvdf', source: '/dev/f', kind: 'tap' },
+        { name: 'xvdg', source: '/dev/g', kind: 'virtio_disk' },
+        { name: 'xvdh', source: '/dev/h', backendDomid: 7 },
+        { name: 'xvdi', source: '/dev/i.vhd', format: 'vhd' },
+        { name: 'xvdj', deviceType: 'cdrom', mode: 'r' },
+      ],
+    });
+    await host.addGuest({ name: 'wéb 2', domid: 20 });
+    xen = connect(host.connectOptions);
+  });
+  afterAll(async () => {
+    xen.close();
+    await host.stop();
+  });
+
+  describe('domains()', () => {
+    test('lists the running domains by domid, with Domain-0', () => {
+      expect(xen.domains().map(({ domid, name }) => [domid, name])).toEqual([
+        [0, 'Domain-0'],
+        [1, 'web1'],
+        [20, 'wéb 2'],
+      ]);
+    });
+  });
+
+  describe('domain()', () => {
+    test.each([1, 'web1', UUID, UUID.toUpperCase()])('finds one by %p', (ref) => {
+      expect(xen.domain(ref)).toMatchObject({ domid: 1, name: 'web1', uuid: UUID });
+    });
+
+    test('gives the same object for the same domain', () => {
+      expect(xen.domain(1)).toBe(xen.domain('web1'));
+      expect(xen.domains()[1]).toBe(xen.domain(UUID));
+    });
+
+    test.each([
+      [7, 'no domain with matching id 7'],
+      ['nosuch', "no domain with matching name 'nosuch'"],
+      [UUID.replace('a', 'b'), `no domain with matching uuid '${UUID.replace('a', 'b')}'`],
+      ['', "no domain with matching name ''"],
+    ])('of %p is an error in libvirt’s words', (ref, message) => {
+      expect(() => xen.domain(ref)).toThrow(error('ERR_XEN_NO_DOMAIN', { message }));
+    });
+
+    test.each([-1, 0.5, 32752, 2 ** 40, NaN])('of %p is out of range', (ref) => {
+      expect(() => xen.domain(ref)).toThrow(error('ERR_OUT_OF_RANGE', { name: 'RangeError' }));
+    });
+
+    test.each([undefined, null, {}, 1n])('of %p is a wrong type', (ref) => {
+      expect(() => xen.domain(ref as string)).toThrow(
+        error('ERR_INVALID_ARG_TYPE', { name: 'TypeError' }),
+      );
+    });
+  });
+
+  describe('disks()', () => {
+    test('says of a disk what its backend says', () => {
+      const [disk] = xen
+        .domain('web1')
+        .disks()
+        .filter(({ name }) => name === 'xvda');
+      expect(disk).toEqual({
+        name: 'xvda',
+        devid: 51712,
+        kind: 'vbd',
+        backend: '/local/domain/0/backend/vbd/1/51712',
+        backendDomid: 0,
+        driver: 'phy',
+        format: 'raw',
+        source: '/dev/vg/root',
+        mode: 'w',
+        deviceType: 'disk',
+        state: 4,
+        sectors: 4096,
+        sectorSize: 512,
+        physicalSectorSize: 512,
+      });
+    });
+
+    test('lists every kind of disk, by devid', () => {
+      const disks = xen.domain('web1').disks();
+      expect(
+        disks.map(({ name, kind, backendDomid, driver, format, source, mode, deviceType }) =>
+          [name, kind, backendDomid, driver, format, source ?? '-', mode, deviceType].join(' '),
+        ),
+      ).toEqual([
+        'sda1 vbd 0 phy raw /dev/vg/shared r disk',
+        'xvda vbd 0 phy raw /dev/vg/root w disk',
+        'xvdc qdisk 0 qemu qcow2 /srv/c.qcow2 w disk',
+        'xvdd qdisk 0 qemu raw - r cdrom',
+        'xvde vbd3 0 tap vhd /dev/vg/shared w disk',
+        'xvdf tap 0 tap raw /dev/f w disk',
+        'xvdg virtio_disk 0 standalone raw /dev/g w disk',
+        'xvdh vbd 7 phy raw /dev/h w disk',
+        'xvdi vbd 0 phy vhd /dev/i.vhd w disk',
+        'xvdj vbd 0 phy raw - r cdrom',
+      ]);
+    });
+
+    test('of a domain without disks is empty', () => {
+      expect(xen.domain(0).disks()).toEqual([]);
+      expect(xen.domain(20).disks()).toEqual([]);
+    });
+  });
+
+  describe('the statistics', () => {
+    test.each([
+      ['xvdc', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver qemu'],
+      ['xvdd', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver qemu'],
+      ['xvde', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver tap'],
+      ['xvdf', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver tap'],
+      ['xvdg', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver standalone'],
+      ['xvdh', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver phy in domain 7'],
+      ['xvdi', 'ERR_XEN_UNSUPPORTED_FORMAT', 'unsupported format vhd'],
+      ['xvdj', 'ERR_XEN_STATS_UNAVAILABLE', 'cannot open bus path: disk xvdj'],
+    ])('of %s are refused with %s', (disk, code, words) => {
+      expect(() => xen.domain('web1').blockStats(disk)).toThrow(
+        error(code, { disk, domid: 1, message: expect.stringMatching(`^${words}`) }),
+      );
+    });
+
+    test('of a source that two disks have are refused, and both are named', () => {
+      expect(() => xen.domain('web1').blockStats('/dev/vg/shared')).toThrow(
+        error('ERR_XEN_INVALID_DISK', {
+          message: 'invalid path: /dev/vg/shared (it is the source of sda1, xvde of domain web1)',
+        }),
+      );
+    });
+  });
+
+  describe('what a guest writes about its disks is not believed:', () => {
+    test.each([
+      '/local/domain/0/backend/vbd/20/51712',
+      '/local/domain/1/data/mine',
+      '/local/domain/0/backend/vbd/1/../2/51712',
+      '',
+      'x'.repeat(2000),
+    ])('a backend of %p', async (backend) => {
+      const before = xen.domain('web1').disks();
+      await host.write('/local/domain/1/device/vbd/51712/backend', backend);
+      expect(xen.domain('web1').disks()).toEqual(before);
+      expect(xen.domain('web1').blockStats('xvda').errs).toBe(0);
+    });
+
+    test('a frontend that is gone', async () => {
+      await host.remove('/local/domain/1/device/vbd');
+      expect(xen.domain('web1').disk('xvda').read().rdReq).toBe(0);
+    });
+  });
+
+  describe('nonsense in xenstore is refused:', () => {
+    afterEach(async () => {
+      await host.remove('/local/domain/0/backend/vbd/1/1');
+      await host.remove('/libxl/1/device/vbd/1');
+      await host.write('/local/domain/0/backend/vbd/1/51712/dev', 'xvda');
+      await host.write('/local/domain/0/backend/vbd/1/51712/params', '/dev/vg/root');
+    });
+
+    test('a name that is another disk’s', async () => {
+      await host.write('/local/domain/0/backend/vbd/1/51712/dev', 'xvdb');
+      expect(xen.domain('web1').blockStats('xvda').errs).toBe(0);
+      expect(
+        xen
+          .domain('web1')
+          .disks()
+          .map(({ name }) => name),
+      ).toContain('xvda');
+    });
+
+    test('a terminal’s escapes', async () => {
+      await host.write('/local/domain/0/backend/vbd/1/51712/params', '/dev/\u001b[2J');
+      const disk = xen
+        .domain('web1')
+        .disks()
+        .find(({ devid }) => devid === 51712);
+      expect(disk?.source).toBeUndefined();
+    });
+
+    test.each(['4294967296', '051712', '-1', 'abc'])('a devid of %s', async (devid) => {
+      const before = xen.domain('web1').disks().length;
+      const folder = `/local/domain/0/backend/vbd/1/${devid}`;
+      await host.write(`${folder}/dev`, 'xvda');
+      expect(xen.domain('web1').disks()).toHaveLength(before);
+      await host.remove(folder);
+    });
+
+    test.each([
+      '/local/domain/7/backend/vbd/2/1',
+      '/local/domain/7/backend/vbd/1/2',
+      '/local/domain/7/backend/vbd/1/../1/1',
+      '/local/domain/7/backend/nonsense/1/1',
+      '/tool/7',
+    ])('libxl’s notes of a backend %s', async (backend) => {
+      const before = xen.domain('web1').disks().length;
+      await host.write('/libxl/1/device/vbd/1/backend', backend);
+      expect(xen.domain('web1').disks()).toHaveLength(before);
+    });
+  });
+});

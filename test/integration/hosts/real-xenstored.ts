@@ -1,0 +1,81 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Node } from '../../../lib/simulator/toolstack';
+
+/** Debian's xenstored, on a hypervisor that is not there (hypervisor_stub.c). */
+export class RealXenstored {
+  readonly folder = mkdtempSync(join(tmpdir(), 'xenstored-'));
+  readonly socket = join(this.folder, 'socket');
+  readonly #stub = join(this.folder, 'hypervisor_stub.so');
+  #daemon: ChildProcess | undefined;
+
+  async start(): Promise<void> {
+    const xenstored = findXenstored();
+    if (!existsSync(this.#stub)) {
+      const source = join(__dirname, 'hypervisor_stub.c');
+      execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', this.#stub, source, '-ldl']);
+    }
+    rmSync(this.socket, { force: true });
+    this.#daemon = spawn(xenstored, ['-N', '-F', join(this.folder, 'pid')], {
+      env: { ...process.env, XENSTORED_RUNDIR: this.folder, LD_PRELOAD: this.#stub },
+      stdio: 'ignore',
+    });
+    while (!existsSync(this.socket)) {
+      if (this.#daemon.exitCode !== null) throw new Error('xenstored ended at once');
+      await delay(5);
+    }
+  }
+
+  /** Writes nodes, as the xenstore command line does. */
+  write(nodes: readonly Node[]): void {
+    const args = nodes.flatMap(([path, value]) => [path, value]);
+    if (args.length > 0) this.#xenstore('write', ...args);
+  }
+
+  /** Removes nodes and what is below them; those that are missing are no matter. */
+  remove(paths: readonly string[]): void {
+    for (const path of paths) this.#xenstore('rm', '-t', path);
+  }
+
+  /** Stops it where it is (SIGSTOP) or has it go on (SIGCONT). */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#daemon?.kill(signal);
+  }
+
+  /** Kills it. */
+  async kill(): Promise<void> {
+    const daemon = this.#daemon;
+    this.#daemon = undefined;
+    if (daemon?.exitCode !== null) return;
+    const ended = once(daemon, 'exit');
+    daemon.kill('SIGKILL');
+    await ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.folder, { recursive: true });
+  }
+
+  #xenstore(...args: string[]): void {
+    execFileSync('xenstore', args, {
+      env: { ...process.env, XENSTORED_PATH: this.socket },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+  }
+}
+
+function findXenstored(): string {
+  const found = readdirSync('/usr/lib')
+    .filter((name) => name.startsWith('xen-'))
+    .map((name) => join('/usr/lib', name, 'bin', 'xenstored'))
+    .find((path) => existsSync(path));
+  if (found === undefined) {
+    throw new Error('there is no xenstored: run script/bootstrap test, which installs it');
+  }
+  return found;
+}

@@ -1,0 +1,50 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+
+describe('libvirt’s bytes', () => {
+  let host: SimulatedHost;
+
+  beforeAll(async () => {
+    host = await SimulatedHost.start({
+      guests: [
+        {
+          name: 'web1',
+          disks: [
+            { name: 'xvda', source: '/dev/a' },
+            { name: 'xvdb', source: '/dev/b', physicalSectorSize: 4096 },
+          ],
+        },
+      ],
+    });
+  });
+  afterAll(async () => {
+    await host.stop();
+  });
+
+  const warnings = (program: string) =>
+    spawnSync(
+      process.execPath,
+      [
+        '-e',
+        `const web = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)}).domain('web1'); ${program}`,
+      ],
+      { cwd: join(__dirname, '..', '..'), encoding: 'utf8' },
+    ).stderr.match(/\[XEN_SECTOR_SIZE\] Warning: .*/g);
+
+  test('are warned of once, at the first disk on which they are not the true ones', () => {
+    expect(
+      warnings(`web.blockStats('xvdb'); web.blockStats('xvdb'); web.blockStatsFlags('xvdb')`),
+    ).toEqual([
+      "[XEN_SECTOR_SIZE] Warning: libvirt's bytes are 8 times the true ones on disks with physical sectors of 4096 bytes, such as xvdb of domain web1; use { sectorSize: 512 } for true bytes",
+    ]);
+  });
+
+  test('are not warned of on other disks, nor by calls that give true ones', () => {
+    expect(
+      warnings(
+        `web.blockStats('xvda'); web.disk('xvdb').read(); web.blockStats('xvdb', { sectorSize: 512 })`,
+      ),
+    ).toBeNull();
+  });
+});

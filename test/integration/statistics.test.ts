@@ -1,0 +1,462 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DISK_COLUMNS, connect, type Connection, type Domain } from 'xen-block-stats';
+import { HOSTS } from './hosts';
+import type { TestHost } from './hosts/real-host';
+
+const COUNTERS = {
+  rd_req: 67,
+  rd_sect: 8216,
+  wr_req: 129,
+  wr_sect: 16392,
+  f_req: 1,
+  ds_req: 2,
+  oo_req: 3,
+};
+
+/** What `read()` gives for these. */
+const STATS = {
+  rdReq: 67,
+  rdSectors: 8216,
+  rdBytes: 8216 * 512,
+  wrReq: 129,
+  wrSectors: 16392,
+  wrBytes: 16392 * 512,
+  flushReq: 1,
+  discardReq: 2,
+  outOfRequests: 3,
+};
+
+const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
+
+describe.each(HOSTS)('on %s', (_name, start) => {
+  let host: TestHost;
+  let xen: Connection;
+  let domid: number;
+  let web: Domain;
+
+  beforeAll(async () => {
+    host = await start();
+  });
+  afterAll(async () => {
+    await host.stop();
+  });
+
+  beforeEach(async () => {
+    xen = connect(host.connectOptions);
+    ({ domid } = await host.addGuest({
+      name: 'web1',
+      disks: [
+        { name: 'xvda', source: '/dev/vg/web1-root', counters: COUNTERS },
+        { name: 'xvdb', source: '/dev/vg/web1-data', physicalSectorSize: 4096, counters: COUNTERS },
+      ],
+    }));
+    web = xen.domain('web1');
+  });
+  afterEach(async () => {
+    xen.close();
+    await host.removeGuest(domid).catch(() => undefined);
+  });
+
+  const statisticsFile = (name: string) =>
+    join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-${domid}-51712/statistics`, name);
+
+  describe('blockStats', () => {
+    test('gives libvirt’s five fields', () => {
+      expect(web.blockStats('xvda')).toEqual({
+        rdReq: 67,
+        rdBytes: 8216 * 512,
+        wrReq: 129,
+        wrBytes: 16392 * 512,
+        errs: 3,
+      });
+    });
+
+    test('gives them as bigints when asked', () => {
+      expect(web.blockStats('xvda', { bigint: true })).toEqual({
+        rdReq: 67n,
+        rdBytes: 8216n * 512n,
+        wrReq: 129n,
+        wrBytes: 16392n * 512n,
+        errs: 3n,
+      });
+    });
+
+    test.each(['xvda', 'd0p0', '51712', '0xca00', '0145000', '/dev/vg/web1-root'])(
+      'finds the disk as %s',
+      (path) => {
+        expect(web.blockStats(path).rdReq).toBe(67);
+      },
+    );
+
+    test('multiplies by the physical sector size, as libvirt does, unless told not to', () => {
+      expect(web.blockStats('xvdb').wrBytes).toBe(16392 * 4096);
+      expect(web.blockStats('xvdb', { sectorSize: 512 }).wrBytes).toBe(16392 * 512);
+      const truthful = connect({ ...host.connectOptions, sectorSize: 512 });
+      expect(truthful.domain('web1').blockStats('xvdb').wrBytes).toBe(16392 * 512);
+      expect(truthful.domain('web1').blockStats('xvdb', { sectorSize: 'physical' }).wrBytes).toBe(
+        16392 * 4096,
+      );
+      truthful.close();
+    });
+
+    test('follows the counters from call to call', async () => {
+      expect(web.blockStats('xvda').rdReq).toBe(67);
+      await host.setCounters(domid, 'xvda', { rd_req: 68 });
+      expect(web.blockStats('xvda').rdReq).toBe(68);
+    });
+
+    test('is exact in 63 bits', async () => {
+      await host.setCounters(domid, 'xvda', { rd_req: 2n ** 63n - 1n, wr_sect: 2n ** 53n + 1n });
+      const stats = web.blockStats('xvda', { bigint: true });
+      expect(stats.rdReq).toBe(2n ** 63n - 1n);
+      expect(stats.wrBytes).toBe((2n ** 53n + 1n) * 512n);
+    });
+  });
+
+  describe('blockStats of all disks', () => {
+    test('is the sum, each disk multiplied by its own sector size', () => {
+      expect(web.blockStats('')).toEqual({
+        rdReq: 134,
+        rdBytes: 8216 * (512 + 4096),
+        wrReq: 258,
+        wrBytes: 16392 * (512 + 4096),
+        errs: 6,
+      });
+    });
+
+    test('has a disk that was attached just before', async () => {
+      web.blockStats('');
+      await host.attachDisk(domid, { name: 'xvdc', source: '/dev/vg/c', counters: { rd_req: 1 } });
+      expect(web.blockStats('').rdReq).toBe(135);
+      await host.detachDisk(domid, 'xvdc');
+      expect(web.blockStats('').rdReq).toBe(134);
+    });
+
+    test('fails when one disk cannot be read, and says which', async () => {
+      await host.attachDisk(domid, { name: 'xvdc', source: '/srv/c', kind: 'qdisk' });
+      expect(() => web.blockStats('')).toThrow(
+        error('ERR_XEN_UNSUPPORTED_DRIVER', { disk: 'xvdc', domid }),
+      );
+    });
+
+    test('leaves out what cannot be read with partial, and lists it', async () => {
+      await host.attachDisk(domid, { name: 'xvdc', source: '/srv/c', kind: 'qdisk' });
+      await host.attachDisk(domid, { name: 'xvdd', deviceType: 'cdrom', mode: 'r' });
+      const { rdReq, skipped } = web.blockStats('', { partial: true });
+      expect(rdReq).toBe(134);
+      expect(skipped).toEqual([
+        { disk: 'xvdc', error: error('ERR_XEN_UNSUPPORTED_DRIVER') },
+        { disk: 'xvdd', error: error('ERR_XEN_STATS_UNAVAILABLE') },
+      ]);
+      expect(web.blockStats('xvda', { partial: true })).not.toHaveProperty('skipped');
+    });
+
+    test('of a domain without disks is 0', async () => {
+      const { domid: empty } = await host.addGuest({ name: 'empty' });
+      expect(xen.domain('empty').blockStats('')).toEqual({
+        rdReq: 0,
+        rdBytes: 0,
+        wrReq: 0,
+        wrBytes: 0,
+        errs: 0,
+      });
+      await host.removeGuest(empty);
+    });
+  });
+
+  describe('blockStatsFlags', () => {
+    test('gives libvirt’s six typed parameters in its order', () => {
+      expect(web.blockStatsFlags('xvda')).toEqual({
+        nparams: 6,
+        params: [
+          { field: 'wr_bytes', type: 3, value: 16392 * 512 },
+          { field: 'wr_operations', type: 3, value: 129 },
+          { field: 'rd_bytes', type: 3, value: 8216 * 512 },
+          { field: 'rd_operations', type: 3, value: 67 },
+          { field: 'flush_operations', type: 3, value: 1 },
+          { field: 'errs', type: 3, value: 3 },
+        ],
+      });
+    });
+
+    test('says how many there are, and reads nothing, even of a disk that is not there', () => {
+      expect(web.blockStatsFlags('xvdz', { nparams: 0 })).toEqual({ nparams: 6, params: [] });
+    });
+
+    test('gives the first ones when fewer are wanted, and six when more are', () => {
+      const { nparams, params } = web.blockStatsFlags('xvda', { nparams: 2, bigint: true });
+      expect(nparams).toBe(2);
+      expect(params).toEqual([
+        { field: 'wr_bytes', type: 3, value: 16392n * 512n },
+        { field: 'wr_operations', type: 3, value: 129n },
+      ]);
+      expect(web.blockStatsFlags('xvda', { nparams: 100 }).nparams).toBe(6);
+    });
+
+    test('leaves out a counter that the kernel lacks', () => {
+      rmSync(statisticsFile('f_req'));
+      expect(web.blockStatsFlags('xvda').params.map(({ field }) => field)).toEqual([
+        'wr_bytes',
+        'wr_operations',
+        'rd_bytes',
+        'rd_operations',
+        'errs',
+      ]);
+      expect(web.blockStatsFlags('xvda', { nparams: 5 }).params.at(-1)?.field).toBe('errs');
+    });
+
+    test('sums over all disks', () => {
+      const { params } = web.blockStatsFlags('', { sectorSize: 512 });
+      expect(params.find(({ field }) => field === 'wr_bytes')?.value).toBe(2 * 16392 * 512);
+    });
+
+    test('knows one flag', () => {
+      expect(web.blockStatsFlags('xvda', { flags: 4 }).nparams).toBe(6);
+      expect(() => web.blockStatsFlags('xvda', { flags: 8 })).toThrow(
+        error('ERR_XEN_UNSUPPORTED_FLAGS', {
+          message: 'unsupported flags (0x8) in function blockStatsFlags',
+        }),
+      );
+    });
+  });
+
+  describe('a disk handle', () => {
+    test('reads every counter, in true bytes', () => {
+      expect(web.disk('xvda').read()).toEqual(STATS);
+      expect(web.disk('xvdb').read()).toEqual(STATS);
+    });
+
+    test('reads bigints', () => {
+      const stats = web.disk('xvda').read({ bigint: true });
+      expect(Object.values(stats)).toEqual(Object.values(STATS).map(BigInt));
+    });
+
+    test('reads into an array of the caller’s, at an offset', () => {
+      const numbers = new Float64Array(11).fill(7);
+      web.disk('xvda').readInto(numbers, 1);
+      expect([...numbers]).toEqual([7, ...DISK_COLUMNS.map((column) => STATS[column]), 7]);
+      const bigints = new BigInt64Array(9);
+      web.disk('xvda').readInto(bigints);
+      expect([...bigints]).toEqual(Object.values(STATS).map(BigInt));
+    });
+
+    test('writes nothing into an array that does not fit', () => {
+      const disk = web.disk('xvda');
+      const numbers = new Float64Array(9);
+      const short = new Float64Array(8);
+      const range = error('ERR_OUT_OF_RANGE', { name: 'RangeError' });
+      const type = error('ERR_INVALID_ARG_TYPE', { name: 'TypeError' });
+      for (const offset of [1, -1, 0.5, NaN]) {
+        expect(() => {
+          disk.readInto(numbers, offset);
+        }).toThrow(range);
+      }
+      expect(() => {
+        disk.readInto(short);
+      }).toThrow(range);
+      for (const wrong of [[], new Float32Array(9), new Uint8Array(99), undefined, null]) {
+        expect(() => {
+          disk.readInto(wrong as unknown as Float64Array);
+        }).toThrow(type);
+      }
+      expect(() => {
+        disk.readInto(numbers, '0' as unknown as number);
+      }).toThrow(type);
+      expect([...numbers, ...short].every((value) => value === 0)).toBe(true);
+    });
+
+    test('knows what the disk is', () => {
+      const disk = web.disk('xvdb');
+      expect(disk).toMatchObject({ domid, devid: 51728, name: 'xvdb' });
+      expect(disk.info).toMatchObject({ source: '/dev/vg/web1-data', physicalSectorSize: 4096 });
+    });
+
+    test('goes on when the disk was detached and attached again', async () => {
+      const disk = web.disk('xvda');
+      disk.read();
+      await host.detachDisk(domid, 'xvda');
+      expect(() => disk.read()).toThrow(
+        error('ERR_XEN_INVALID_DISK', { message: 'invalid path: xvda (domain web1 has xvdb)' }),
+      );
+      await host.attachDisk(domid, {
+        name: 'xvda',
+        source: '/dev/vg/web1-root',
+        counters: { rd_req: 1 },
+      });
+      expect(disk.read().rdReq).toBe(1);
+    });
+
+    test('does not go on with another disk that took its name, but its name does', async () => {
+      const disk = web.disk('xvda');
+      expect(web.blockStats('xvda').rdReq).toBe(67);
+      await host.detachDisk(domid, 'xvda');
+      await host.attachDisk(domid, { name: 'xvda', source: '/dev/vg/b', counters: { rd_req: 5 } });
+      expect(() => disk.read()).toThrow(error('ERR_XEN_INVALID_DISK', { disk: 'xvda' }));
+      expect(web.blockStats('xvda').rdReq).toBe(5);
+      expect(web.disk('xvda').read().rdReq).toBe(5);
+    });
+
+    test('says that the domain has gone, and never gives the numbers of one with its domid', async () => {
+      const disk = web.disk('xvda');
+      await host.removeGuest(domid);
+      const gone = error('ERR_XEN_DOMAIN_NOT_RUNNING', {
+        message: expect.stringMatching(/^domain is not running/),
+      });
+      expect(() => disk.read()).toThrow(gone);
+      await host.addGuest({
+        name: 'web2',
+        uuid: '11111111-2222-4333-8444-555555555555',
+        domid,
+        disks: [{ name: 'xvda', source: '/dev/vg/web1-root' }],
+      });
+      expect(() => disk.read()).toThrow(gone);
+      expect(() => web.blockStats('xvda')).toThrow(gone);
+      expect(xen.domain(domid).blockStats('xvda').rdReq).toBe(0);
+    });
+  });
+
+  describe('a counter file', () => {
+    test.each(['ds_req', 'f_req', 'oo_req', 'wr_sect'])(
+      'that is not there (%s) is -1, and so are its bytes',
+      (file) => {
+        rmSync(statisticsFile(file));
+        const stats = web.disk('xvda').read();
+        const missing = Object.entries(stats).filter(([, value]) => value === -1);
+        expect(missing.map(([name]) => name)).toEqual(
+          {
+            ds_req: ['discardReq'],
+            f_req: ['flushReq'],
+            oo_req: ['outOfRequests'],
+            wr_sect: ['wrSectors', 'wrBytes'],
+          }[file],
+        );
+      },
+    );
+
+    test.each([
+      ['is empty', ''],
+      ['has no digits', 'none\n'],
+      ['has more than digits', '12a\n'],
+      ['has a sign', '-1\n'],
+      ['has more than 64 bits', '18446744073709551616\n'],
+      ['does not fit in a signed 64-bit number', '9223372036854775808\n'],
+      ['never ends', '1'.repeat(5000)],
+    ])('that %s is an error with its path', (_what, content) => {
+      const path = statisticsFile('rd_req');
+      writeFileSync(path, content);
+      expect(() => web.disk('xvda').read()).toThrow(
+        error('ERR_XEN_STATS_UNAVAILABLE', { path, domid, disk: 'xvda' }),
+      );
+    });
+
+    test('folder that is not there is an error', async () => {
+      await host.attachDisk(domid, { name: 'xvdc', source: '/dev/vg/c' });
+      rmSync(join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-${domid}-51744`), {
+        recursive: true,
+      });
+      expect(() => web.disk('xvdc')).toThrow(
+        error('ERR_XEN_STATS_UNAVAILABLE', {
+          errno: 2,
+          syscall: 'open',
+          message: expect.stringMatching(/^cannot open bus path/),
+        }),
+      );
+    });
+
+    test('folder without any file is an error', () => {
+      for (const name of Object.keys(COUNTERS)) rmSync(statisticsFile(name));
+      expect(() => web.disk('xvda')).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
+    });
+  });
+
+  describe('before the guest’s driver has connected', () => {
+    beforeEach(async () => {
+      await host.attachDisk(domid, {
+        name: 'xvdc',
+        source: '/dev/vg/c',
+        physicalSectorSize: 4096,
+        connected: false,
+        counters: { rd_sect: 8 },
+      });
+    });
+
+    test('the sector size is not known, and 512 until it is', async () => {
+      expect(web.disks().find(({ name }) => name === 'xvdc')).toMatchObject({
+        state: 2,
+        sectors: undefined,
+        physicalSectorSize: undefined,
+      });
+      expect(web.blockStats('xvdc').rdBytes).toBe(8 * 512);
+      await host.connectFrontend(domid, 'xvdc');
+      expect(web.blockStats('xvdc').rdBytes).toBe(8 * 4096);
+    });
+
+    test.each(['0', '513', '1000', '131072', '', 'many', '-512', '512 ', '00512\u0000'])(
+      'and a sector size of %j counts as none',
+      async (size) => {
+        const node = `/local/domain/0/backend/vbd/${domid}/51744/physical-sector-size`;
+        if (!size.includes('\0')) await host.write(node, size);
+        expect(web.blockStats('xvdc').rdBytes).toBe(8 * 512);
+      },
+    );
+  });
+
+  describe('bad arguments get a clear error:', () => {
+    test.each([undefined, null, 51712, {}])('the path %p', (path) => {
+      const wrong = path as string;
+      const type = error('ERR_INVALID_ARG_TYPE', {
+        message: expect.stringContaining('"path"'),
+      });
+      expect(() => web.blockStats(wrong)).toThrow(type);
+      expect(() => web.blockStatsFlags(wrong)).toThrow(type);
+      expect(() => web.disk(wrong)).toThrow(type);
+    });
+
+    test.each([null, 5, 'xvda'])('the options %p', (options) => {
+      expect(() => web.blockStats('xvda', options as unknown as object)).toThrow(
+        error('ERR_INVALID_ARG_TYPE'),
+      );
+    });
+
+    test.each([0, 4096, '512', null])('the sector size %p', (sectorSize) => {
+      const options = { sectorSize: sectorSize as unknown as 512 };
+      expect(() => web.blockStats('xvda', options)).toThrow(error('ERR_INVALID_ARG_TYPE'));
+    });
+
+    test.each(['vda', 'xvdz', 'no disk', '/dev/vg/none', '../../etc', 'xvda\n'])(
+      'the disk %j',
+      (path) => {
+        expect(() => web.blockStats(path)).toThrow(
+          error('ERR_XEN_INVALID_DISK', {
+            message: `invalid path: ${path} (domain web1 has xvda, xvdb)`,
+            disk: path,
+          }),
+        );
+      },
+    );
+
+    test('the disk with no name', () => {
+      expect(() => web.disk('')).toThrow(error('ERR_XEN_INVALID_DISK'));
+    });
+  });
+
+  describe('after close()', () => {
+    test('everything says so', () => {
+      const disk = web.disk('xvda');
+      xen.close();
+      xen.close();
+      const closed = error('ERR_XEN_CLOSED');
+      expect(() => disk.read()).toThrow(closed);
+      expect(() => {
+        disk.readInto(new Float64Array(9));
+      }).toThrow(closed);
+      expect(() => web.blockStats('xvda')).toThrow(closed);
+      expect(() => web.blockStats('')).toThrow(closed);
+      expect(() => web.blockStatsFlags('xvda', { nparams: 0 })).toThrow(closed);
+      expect(() => web.disks()).toThrow(closed);
+      expect(() => xen.domains()).toThrow(closed);
+      expect(() => xen.domain('web1')).toThrow(closed);
+    });
+  });
+});

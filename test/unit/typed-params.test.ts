@@ -1,0 +1,98 @@
+import {
+  checkFlags,
+  checkParameterCount,
+  countersOf,
+  toTypedParameters,
+} from '../../lib/typed-params';
+import { ALL_COUNTERS, Counter } from '../../lib/native';
+
+const COUNTERS = { rdReq: 1, rdBytes: 2, wrReq: 3, wrBytes: 4, flushReq: 5, errs: 6 };
+
+describe('typed parameters', () => {
+  test('are six, in libvirt’s order, of type LLONG', () => {
+    expect(toTypedParameters(COUNTERS, 6)).toEqual([
+      { field: 'wr_bytes', type: 3, value: 4 },
+      { field: 'wr_operations', type: 3, value: 3 },
+      { field: 'rd_bytes', type: 3, value: 2 },
+      { field: 'rd_operations', type: 3, value: 1 },
+      { field: 'flush_operations', type: 3, value: 5 },
+      { field: 'errs', type: 3, value: 6 },
+    ]);
+  });
+
+  test('are the first ones when fewer are wanted', () => {
+    expect(toTypedParameters(COUNTERS, 2).map(({ field }) => field)).toEqual([
+      'wr_bytes',
+      'wr_operations',
+    ]);
+  });
+
+  test('leave out what is -1, and the next ones move up', () => {
+    const fields = toTypedParameters({ ...COUNTERS, wrReq: -1 }, 2).map(({ field }) => field);
+    expect(fields).toEqual(['wr_bytes', 'rd_bytes']);
+  });
+
+  test('keep bigints', () => {
+    const big = { rdReq: 1n, rdBytes: 2n, wrReq: 3n, wrBytes: 2n ** 62n, flushReq: -1n, errs: 0n };
+    expect(toTypedParameters(big, 1)).toEqual([{ field: 'wr_bytes', type: 3, value: 2n ** 62n }]);
+  });
+
+  test('are read from the counters that they need, and from no others', () => {
+    expect(countersOf(0)).toBe(0);
+    expect(countersOf(2)).toBe(Counter.wrSectors | Counter.wrReq);
+    expect(countersOf(6)).toBe(ALL_COUNTERS & ~Counter.discardReq);
+  });
+});
+
+describe('the number of parameters', () => {
+  test.each([
+    [undefined, 6],
+    [0, 0],
+    [4, 4],
+    [6, 6],
+    [100, 6],
+  ])('%p means %i', (wanted, count) => {
+    expect(checkParameterCount(wanted)).toBe(count);
+  });
+
+  test.each([-1, 1.5, NaN, Infinity])('must not be %p', (wanted) => {
+    expect(() => checkParameterCount(wanted)).toThrow(
+      expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }),
+    );
+  });
+
+  test('must be a number', () => {
+    expect(() => checkParameterCount('6')).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
+    );
+  });
+});
+
+describe('flags', () => {
+  test.each([undefined, 0, 4])('%p are known', (flags) => {
+    expect(() => {
+      checkFlags(flags);
+    }).not.toThrow();
+  });
+
+  test.each([
+    [1, '0x1'],
+    [6, '0x2'],
+    [0xffffffff, '0xfffffffb'],
+  ])('%i are refused, in libvirt’s words', (flags, named) => {
+    expect(() => {
+      checkFlags(flags);
+    }).toThrow(
+      expect.objectContaining({
+        code: 'ERR_XEN_UNSUPPORTED_FLAGS',
+        message: `unsupported flags (${named}) in function blockStatsFlags`,
+      }),
+    );
+  });
+
+  test.each([-1, 0.5, 2 ** 32])('%p are out of range', (flags) => {
+    expect(() => {
+      checkFlags(flags);
+    }).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
+  });
+});

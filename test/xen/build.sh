@@ -1,0 +1,267 @@
+#!/usr/bin/env bash
+# build.sh: makes out/$XEN/{xen,vmlinux,dom0.cpio}, which boot.sh boots.
+#
+# All of it is Debian packages, fetched from the mirror that this machine's apt
+# uses, with an apt configuration of its own: the machine's apt, its packages
+# and its lists stay as they are. Dom0 is the packages unpacked into a folder
+# (no maintainer script is run) and packed as one initramfs.
+#
+# Environment:
+#   XEN    4.17 (Debian 12, the default) or 4.20 (Debian 13)
+#   NODE   the node binary that dom0 gets (the one on PATH)
+#
+# Root on Debian amd64. Nothing to do takes a second; `rm -r out` to start over
+# (downloaded packages stay in cache/).
+set -Eeuo pipefail
+trap 'echo "build.sh: line $LINENO failed" >&2' ERR
+cd "$(dirname "${BASH_SOURCE[0]}")"
+die() { echo "build.sh: $*" >&2; exit 1; }
+
+XEN=${XEN:-4.17}
+case $XEN in
+  4.17) suite=bookworm ;;
+  4.20) suite=trixie ;;
+  *) die "XEN=$XEN: neither 4.17 nor 4.20" ;;
+esac
+NODE=${NODE:-$(command -v node || true)}
+[[ -n $NODE ]] || die 'no node on PATH: set NODE'
+NODE=$(realpath "$NODE")
+[[ $(id -u) = 0 ]] || die 'must run as root (it uses chroot)'
+
+cache=$PWD/cache/$XEN
+out=$PWD/out/$XEN
+mkdir -p "$cache" "$out"
+exec {lock}>"$cache/lock"
+flock "$lock"
+
+packages=(
+  "xen-hypervisor-$XEN-amd64" "xen-utils-$XEN" xenstore-utils linux-image-amd64
+  libvirt-daemon libvirt-daemon-driver-xen libvirt-clients qemu-system-xen
+  bash coreutils util-linux mount kmod busybox-static strace libc-bin libstdc++6
+)
+dom0_modules=(
+  xen-blkback xen-gntdev xen-gntalloc xen-evtchn xen-privcmd xenfs
+  virtio_pci virtio_blk virtio_console 9p 9pnet_virtio loop
+)
+domu_modules=(xen-blkfront)
+
+# ---------------------------------------------------------------------------
+# What is there already? The packages make cache/$XEN/base.cpio, which takes
+# half a minute. Our own few scripts come last, as a second archive behind it.
+
+base_stamp="$(sha256sum build.sh) $NODE $(stat -Lc '%s %Y' "$NODE")"
+stamp="$base_stamp $(cat dom0/* domu/* | sha256sum)"
+is() { [[ -f $1 && $(<"$1") = "$2" ]]; }
+if is "$out/stamp" "$stamp"; then exit; fi
+rm -f "$out/stamp"
+
+# ---------------------------------------------------------------------------
+# apt, as on an empty system of that release.
+
+configure_apt() {
+  local uris mirror security keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  # shellcheck disable=SC2016  # apt's own $(...)
+  uris=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian')
+  mirror=$(awk '$1 == "Debian" { print $2; exit }' <<<"$uris")
+  security=$(awk '$1 == "Debian-Security" { print $2; exit }' <<<"$uris")
+  [[ -n $mirror ]] || die 'apt here knows no Debian mirror (apt-get update?)'
+
+  mkdir -p "$cache"/apt/{state/lists/partial,cache} "$cache/debs/partial"
+  : >"$cache/apt/status"
+  {
+    echo "deb [arch=amd64 signed-by=$keyring] $mirror $suite main"
+    echo "deb [arch=amd64 signed-by=$keyring] $mirror $suite-updates main"
+    [[ -z $security ]] || echo "deb [arch=amd64 signed-by=$keyring] $security $suite-security main"
+  } >"$cache/apt/sources.list"
+  # Read after the machine's own configuration, of which proxies and the like
+  # stay in force; what it does after an update or an installation does not.
+  cat >"$cache/apt/apt.conf" <<CONF
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Post-Invoke;
+APT::Architecture "amd64";
+#clear APT::Architectures;
+APT::Architectures { "amd64"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Dir::Etc::sourcelist "$cache/apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State "$cache/apt/state";
+Dir::State::status "$cache/apt/status";
+Dir::Cache "$cache/apt/cache";
+Dir::Cache::archives "$cache/debs";
+CONF
+}
+
+private_apt() { apt-get -y -qq -c "$cache/apt/apt.conf" "$@"; }
+
+# The file names of the packages and of all they depend on.
+package_files() {
+  private_apt -s install "${packages[@]}" |
+    sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*\[\([a-z0-9]*\)\]).*/\1_\2_\3.deb/p' |
+    sed 's/:/%3a/'
+}
+
+# ---------------------------------------------------------------------------
+# dom0's packages -> cache/$XEN/base.cpio, cache/$XEN/domu, out/$XEN/vmlinux, xen
+
+unpack_packages() { # into
+  local deb
+  mkdir -p "$1"/usr/{bin,sbin,lib,lib64}
+  for deb in bin sbin lib lib64; do ln -s "usr/$deb" "$1/$deb"; done
+  while read -r deb; do
+    case $deb in # only named by some Depends: nothing here runs them
+      perl* | libperl* | python3* | libpython3* | libvirt-daemon-driver-qemu* | dpkg_* | \
+        usrmerge* | initramfs* | linux-base_* | udev_* | systemd* | logrotate* | dracut*) continue ;;
+    esac
+    dpkg-deb --fsys-tarfile "$cache/debs/$deb" | tar -xf - -C "$1" --keep-directory-symlink \
+      --exclude=./usr/share/{doc,man,locale,bash-completion} --exclude='./usr/lib/*/perl*' \
+      --exclude='./usr/lib/*/gconv'
+  done
+}
+
+# A bzImage's payload, unpacked here once: neither Xen nor xl has to do it under
+# emulation. Header: setup_sects 0x1f1, payload_offset 0x248, payload_length 0x24c.
+extract_vmlinux() { # bzImage, to
+  local bz=$1 start length magic unpack
+  field() { od -An -t "u$2" -j "$1" -N "$2" "$bz" | tr -d ' '; }
+  start=$((($(field 0x1f1 1) + 1) * 512 + $(field 0x248 4)))
+  length=$(($(field 0x24c 4) - 4)) # the last four bytes are the unpacked length
+  magic=$(od -An -t x1 -j "$start" -N 4 "$bz" | tr -d ' ')
+  case $magic in
+    fd377a58) unpack=xz ;;
+    28b52ffd) unpack=zstd ;;
+    1f8b*) unpack=gzip ;;
+    *) die "$bz: packed in a way not known here ($magic)" ;;
+  esac
+  dd if="$bz" iflag=skip_bytes,count_bytes skip="$start" count="$length" bs=64k status=none |
+    "$unpack" -dc >"$2"
+}
+
+# Leaves the modules that are wanted, with what they need, and unpacks them.
+reduce_modules() { # root, kernel version
+  local root=$1 dir=/usr/lib/modules/$2 module keep
+  keep=$(for module in "${dom0_modules[@]}" "${domu_modules[@]}"; do
+    chroot "$root" modprobe -S "$2" --show-depends "$module"
+  done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u)
+  mv "$root$dir" "$root/modules"
+  mkdir "$root$dir"
+  cp "$root/modules/"modules.{builtin*,order} "$root$dir"
+  for module in $keep; do
+    module=$root/modules/${module#*"/modules/$2/"}
+    case $module in
+      *.xz) xz -dc "$module" >"$root$dir/$(basename "$module" .xz)" ;;
+      *.zst) zstd -qdc "$module" >"$root$dir/$(basename "$module" .zst)" ;;
+      *) cp "$module" "$root$dir" ;;
+    esac
+  done
+  rm -r "$root/modules"
+  chroot "$root" depmod "$2"
+}
+
+# Copies a program of the root, and the libraries it is linked to.
+copy_with_libraries() { # root, program, to
+  local file
+  for file in "$2" $(chroot "$1" ldd "$2" | grep -o '/[^ )]*'); do
+    mkdir -p "$3$(dirname "$file")"
+    cp -L "$1$file" "$3$file"
+  done
+}
+
+build_base() {
+  local need=() root=$cache/root kernel name file
+  command -v cpio >/dev/null || need+=(cpio)
+  command -v xz >/dev/null || need+=(xz-utils)
+  command -v zstd >/dev/null || need+=(zstd)
+  command -v qemu-system-x86_64 >/dev/null || need+=(qemu-system-x86)
+  [[ ${#need[@]} = 0 ]] || { apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null; }
+
+  configure_apt
+  private_apt update
+  private_apt --download-only install "${packages[@]}" >/dev/null
+  rm -rf "$root"
+  package_files | unpack_packages "$root"
+
+  gunzip -c "$root/boot/xen-$XEN-amd64.gz" >"$out/xen"
+  kernel=$(echo "$root"/boot/vmlinuz-*)
+  extract_vmlinux "$kernel" "$out/vmlinux"
+  kernel=${kernel#*/vmlinuz-}
+  rm -r "${root:?}/boot"
+  chroot "$root" depmod "$kernel"
+  reduce_modules "$root" "$kernel"
+
+  ldconfig -r "$root"
+  cp "$NODE" "$root/usr/bin/node"
+  for file in $(ldd "$NODE" | grep -o '/[^ )]*'); do # what no package brought
+    [[ $(chroot "$root" ldconfig -p) == *"$(basename "$file")"* ]] || cp -L "$file" "$root/usr/lib/"
+  done
+  for name in $("$root/usr/bin/busybox" --list); do # likewise
+    [[ -e $root/usr/bin/$name || -e $root/usr/sbin/$name ]] || ln -s busybox "$root/usr/bin/$name"
+  done
+  # Only the Xen driver: libvirtd starts quicker.
+  find "$root"/usr/lib/*/libvirt/connection-driver -type f ! -name '*libxl*' -delete
+  rm -rf "$root"/var/{run,lock,log}
+  mkdir -p "$root"/{proc,sys,dev,run,tmp,share,repo,boot,var/log/libvirt/libxl,var/log/xen}
+  ln -s ../run "$root/var/run"
+  ln -s ../run/lock "$root/var/lock"
+  [[ -e $root/usr/lib/xen ]] || ln -s "xen-$XEN" "$root/usr/lib/xen"
+  printf '%s\n' 'root:x:0:0:root:/root:/bin/bash' 'nobody:x:65534:65534::/:/bin/false' >"$root/etc/passwd"
+  printf '%s\n' 'root:x:0:' 'nogroup:x:65534:' 'libvirt:x:110:' >"$root/etc/group"
+  echo '127.0.0.1 localhost dom0' >"$root/etc/hosts"
+  ldconfig -r "$root"
+  check_programs "$root"
+
+  # The guest's part: busybox, the xenstore client, its modules.
+  rm -rf "$cache/domu"
+  mkdir -p "$cache"/domu/{bin,sbin,dev,proc,sys,tmp,modules}
+  for name in $("$root/usr/bin/busybox" --list); do ln -s busybox "$cache/domu/bin/$name"; done
+  cp --remove-destination "$root/usr/bin/busybox" "$cache/domu/bin/" # it lists itself
+  copy_with_libraries "$root" /usr/bin/xenstore "$cache/domu"
+  for name in read write ls list exists rm chmod watch; do ln "$cache/domu/usr/bin/xenstore" "$cache/domu/bin/xenstore-$name"; done
+  for name in "${domu_modules[@]}"; do
+    cp "$(find "$root/usr/lib/modules" -name "$name.ko")" "$cache/domu/modules/"
+  done
+
+  pack "$root" >"$cache/base.cpio"
+  rm -r "$root"
+  echo "$base_stamp" >"$cache/base.stamp"
+}
+
+# A package left out that something needs would show only in dom0.
+check_programs() { # root
+  local program found missing
+  for program in xl xentop xenstore-ls virsh libvirtd xen-qemu-system-i386 oxenstored xenstored \
+    xenconsoled strace setpriv losetup blkdiscard timeout node libvirt_driver_libxl.so; do
+    found=$(cd "$1" && find usr -name "$program" -not -type d -print -quit)
+    [[ -n $found ]] || die "dom0 has no $program"
+    missing=$(chroot "$1" ldd "/$found" 2>&1 | grep 'not found' || true)
+    [[ -z $missing ]] || die "dom0's $program: $missing"
+  done
+  chroot "$1" node --version >/dev/null || die "$NODE does not run in dom0"
+}
+
+pack() { (cd "$1" && find . -print0 | cpio -0 -o -H newc --quiet); }
+
+if [[ ! -f $out/xen || ! -f $out/vmlinux ]] || ! is "$cache/base.stamp" "$base_stamp"; then
+  rm -f "$cache/base.stamp"
+  build_base
+fi
+
+# ---------------------------------------------------------------------------
+# Our own scripts, and the guest's kernel and initramfs, on top.
+
+top=$cache/top
+rm -rf "$top"
+mkdir -p "$top"/{boot,usr/bin}
+install -m 755 domu/init "$cache/domu/init"
+pack "$cache/domu" >"$top/boot/domu.cpio"
+cp "$out/vmlinux" "$top/boot/vmlinux"
+install -m 755 dom0/init "$top/init"
+install -m 755 dom0/domu dom0/mkdom "$top/usr/bin/"
+{ cat "$cache/base.cpio"; pack "$top"; } >"$out/dom0.cpio"
+rm -r "$top"
+echo "$stamp" >"$out/stamp"
+ls -l "$out"
