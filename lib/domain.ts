@@ -242,7 +242,9 @@ export class Domain {
 
   #check(path: unknown, options: BlockStatsOptions): void {
     if (typeof path !== 'string') throw invalidType('path', 'of type string', path);
-    if (typeof options !== 'object') throw invalidType('options', 'of type object', options);
+    if (typeof options !== 'object' || (options as unknown) === null) {
+      throw invalidType('options', 'of type object', options);
+    }
     checkSectorSize(options.sectorSize);
   }
 

@@ -135,9 +135,14 @@ export class DeviceFolder {
     this.#files.clear();
   }
 
-  /** In place: who holds the file open may read it at any moment, and never finds it empty. */
+  /**
+   * In place: who holds the file open may read it at any moment, and never finds it empty. It has its
+   * new length before a longer text comes, since a reader goes by the length that it saw first, and
+   * would take the beginning of a number for the number.
+   */
   #write(file: CounterFile, text: string): void {
     if (text === file.text) return;
+    if (text.length > file.text.length) ftruncateSync(file.descriptor, text.length);
     writeSync(file.descriptor, text, 0);
     if (text.length < file.text.length) ftruncateSync(file.descriptor, text.length);
     file.text = text;

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { outOfRange } from '../errors';
 import type { Counters, Io } from './counters';
@@ -26,6 +26,8 @@ import type { Answer, Command, Question } from './worker';
 
 /** The longest path that a Unix socket can have, in bytes. */
 const MAX_SOCKET_PATH = 107;
+
+const SOCKET = 'xenstored.sock';
 
 /** What is left to remove if the process ends without {@link SimulatedHost.stop}. */
 const leftovers = new Set<string>();
@@ -87,21 +89,13 @@ export class SimulatedHost {
    */
   static async start(options: HostOptions = {}): Promise<SimulatedHost> {
     const { domid = 0, toolstack = 'xl', guests = [], folder } = checkHost('options', options);
-    const base = folder === undefined ? undefined : resolve(folder);
-    if (base !== undefined) mkdirSync(base, { recursive: true });
-    const root = base ?? mkdtempSync(join(tmpdir(), 'xen-block-stats-'));
-    const xenstore = join(root, 'xenstored.sock');
+    const root = makeFolder(folder);
+    const xenstore = join(root, SOCKET);
     const sysfs = join(root, 'sys');
-    // a folder of the caller's keeps what else is in it
-    const made = base === undefined ? [root] : [xenstore, sysfs];
-    if (Buffer.byteLength(xenstore) > MAX_SOCKET_PATH) {
-      if (base === undefined) rmSync(root, { recursive: true });
-      throw outOfRange(
-        'options.folder',
-        `so short that ${xenstore} has at most ${MAX_SOCKET_PATH} bytes`,
-        root,
-      );
-    }
+    // fails if another host lives there, and before anything of that one is ours to remove
+    mkdirSync(sysfs);
+    // a folder of the caller's keeps what else is in it, one of ours goes
+    const made = folder === undefined ? [root] : [xenstore, sysfs];
     for (const path of made) leftovers.add(path);
     const host = new SimulatedHost({ xenstore, sysfs, domid, toolstack }, made);
     try {
@@ -255,4 +249,16 @@ export class SimulatedHost {
     for (const id of this.#waiting.keys())
       this.#settle({ id, error: { message, code: undefined } });
   }
+}
+
+function makeFolder(folder: string | undefined): string {
+  const prefix = join(tmpdir(), 'xen-block-stats-');
+  const socket = join(resolve(folder ?? `${prefix}XXXXXX`), SOCKET);
+  if (Buffer.byteLength(socket) > MAX_SOCKET_PATH) {
+    const limit = `so short that ${socket} has at most ${MAX_SOCKET_PATH} bytes`;
+    throw outOfRange('options.folder', limit, dirname(socket));
+  }
+  if (folder === undefined) return mkdtempSync(prefix);
+  mkdirSync(folder, { recursive: true });
+  return resolve(folder);
 }

@@ -17,7 +17,6 @@ import {
   placeDisk,
   type GuestSpec,
   type Node,
-  type ServedDisk,
   type Toolstack,
 } from './toolstack';
 import { WorkloadStream } from './workload';
@@ -39,7 +38,7 @@ interface Guest {
 }
 
 interface Disk {
-  readonly options: CheckedDisk & ServedDisk;
+  readonly options: CheckedDisk;
   connected: boolean;
   readonly folder: DeviceFolder | undefined;
   stream: WorkloadStream;
@@ -256,7 +255,7 @@ export class Simulation {
   #statistics(domid: number, name: string): DeviceFolder {
     const { folder, options } = this.#disk(domid, name);
     if (folder?.hasStatistics !== true) {
-      const { kind = 'vbd', backendDomid } = options;
+      const { kind = 'vbd', backendDomid = 0 } = options;
       const why = isEmptyDrive(options) ? 'empty' : `served by ${kind} in domain ${backendDomid}`;
       throw new Error(`${name} of domain ${domid} has no counters here: it is ${why}`);
     }

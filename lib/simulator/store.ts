@@ -64,7 +64,9 @@ export class Tree {
   /** Takes over the nodes of a snapshot. */
   replaceBy(snapshot: Tree): void {
     this.#root = snapshot.#root;
+    // from here on the nodes are nobody's to change in place
     this.#owner = {};
+    snapshot.#owner = {};
   }
 
   /** @throws StoreError `ENOENT`, `EINVAL`. */

@@ -27,8 +27,9 @@ const simulation = new Simulation(workerData as SimulationOptions);
 
 async function answer({ id, command, args }: Question): Promise<Answer> {
   try {
-    const methods = simulation as unknown as Record<Command, (...args: unknown[]) => unknown>;
-    return { id, result: await methods[command](...args) };
+    // the command's type is checked where it is sent
+    const method = Reflect.get(simulation, command) as (...args: unknown[]) => unknown;
+    return { id, result: await method.apply(simulation, [...args]) };
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;
     return { id, error: { message, code } };

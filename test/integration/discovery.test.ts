@@ -21,13 +21,14 @@ describe.each(HOSTS)('on %s', (_name, start) => {
         { name: 'xvdc', source: '/srv/c.qcow2', kind: 'qdisk', format: 'qcow2' },
         { name: 'xvdd', kind: 'qdisk', deviceType: 'cdrom', mode: 'r' },
         { name: 'xvde', source: '/dev/vg/shared', kind: 'vbd3', format: 'vhd' },
-        { name: 'xvdf', source: '/dev/f', kind: 'tap' },
+        { name: 'xvdf', source: '/srv/f', kind: 'tap' },
         { name: 'xvdg', source: '/dev/g', kind: 'virtio_disk' },
         { name: 'xvdh', source: '/dev/h', backendDomid: 7 },
         { name: 'xvdi', source: '/dev/i.vhd', format: 'vhd' },
         { name: 'xvdj', deviceType: 'cdrom', mode: 'r' },
       ],
     });
+    await host.addGuest({ name: 'storage', domid: 7 });
     await host.addGuest({ name: 'wéb 2', domid: 20 });
     xen = connect(host.connectOptions);
   });
@@ -41,6 +42,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(xen.domains().map(({ domid, name }) => [domid, name])).toEqual([
         [0, 'Domain-0'],
         [1, 'web1'],
+        [7, 'storage'],
         [20, 'wéb 2'],
       ]);
     });
@@ -57,7 +59,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     });
 
     test.each([
-      [7, 'no domain with matching id 7'],
+      [8, 'no domain with matching id 8'],
       ['nosuch', "no domain with matching name 'nosuch'"],
       [UUID.replace('a', 'b'), `no domain with matching uuid '${UUID.replace('a', 'b')}'`],
       ['', "no domain with matching name ''"],
@@ -112,7 +114,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
         'xvdc qdisk 0 qemu qcow2 /srv/c.qcow2 w disk',
         'xvdd qdisk 0 qemu raw - r cdrom',
         'xvde vbd3 0 tap vhd /dev/vg/shared w disk',
-        'xvdf tap 0 tap raw /dev/f w disk',
+        'xvdf tap 0 tap raw /srv/f w disk',
         'xvdg virtio_disk 0 standalone raw /dev/g w disk',
         'xvdh vbd 7 phy raw /dev/h w disk',
         'xvdi vbd 0 phy vhd /dev/i.vhd w disk',

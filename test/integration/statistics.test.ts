@@ -55,7 +55,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
   });
   afterEach(async () => {
     xen.close();
-    await host.removeGuest(domid).catch(() => undefined);
+    await host.removeGuest(domid);
   });
 
   const statisticsFile = (name: string) =>
@@ -352,9 +352,8 @@ describe.each(HOSTS)('on %s', (_name, start) => {
 
     test('folder that is not there is an error', async () => {
       await host.attachDisk(domid, { name: 'xvdc', source: '/dev/vg/c' });
-      rmSync(join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-${domid}-51744`), {
-        recursive: true,
-      });
+      const device = join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-${domid}-51744`);
+      rmSync(join(device, 'statistics'), { recursive: true });
       expect(() => web.disk('xvdc')).toThrow(
         error('ERR_XEN_STATS_UNAVAILABLE', {
           errno: 2,

@@ -102,6 +102,7 @@ echo "        counters: $(counters a 51712)"
 section 'the guest writes its own xenstore nodes'
 link=/local/domain/$(xl domid a)/device/vbd/51729/backend
 was=$(xenstore-read "$link")
+# shellcheck disable=SC2016  # for the guest's shell
 domu a 'xenstore-write data/x/physical-sector-size 1048576
         xenstore-write device/vbd/51729/backend /local/domain/$(xenstore-read domid)/data/x'
 is 'its link to the backend' "/local/domain/$(xl domid a)/data/x" "$(xenstore-read "$link")"

@@ -33,7 +33,7 @@ export class RealXenstored {
   /** Writes nodes, as the xenstore command line does. */
   write(nodes: readonly Node[]): void {
     const args = nodes.flatMap(([path, value]) => [path, value]);
-    if (args.length > 0) this.#xenstore('write', ...args);
+    if (args.length > 0) this.#xenstore('write', '--', ...args);
   }
 
   /** Removes nodes and what is below them; those that are missing are no matter. */
