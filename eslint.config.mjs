@@ -30,6 +30,7 @@ export default tseslint.config(
         module: 'writable',
         process: 'readonly',
         console: 'readonly',
+        setTimeout: 'readonly',
         __dirname: 'readonly',
       },
     },

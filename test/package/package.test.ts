@@ -1,0 +1,164 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/*
+ * What users get: the tarball with the prebuilt binary, installed without scripts into an empty
+ * project.
+ */
+
+const root = join(__dirname, '..', '..');
+
+function run(command: string, args: string[], cwd: string, env: NodeJS.ProcessEnv = {}): string {
+  return execFileSync(command, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+describe('the packed package', () => {
+  const project = mkdtempSync(join(tmpdir(), 'xen-project-'));
+  let files: string[];
+
+  const node = (...args: string[]) => run(process.execPath, args, project);
+  const installed = join(project, 'node_modules', 'xen-block-stats');
+
+  beforeAll(() => {
+    const pack = run('npm', ['pack', '--json', '--silent', '--pack-destination', project], root);
+    const [tarball] = JSON.parse(pack) as { filename: string; files: { path: string }[] }[];
+    if (tarball === undefined) throw new Error('npm pack made nothing');
+    files = tarball.files.map(({ path }) => path);
+    writeFileSync(join(project, 'package.json'), '{ "name": "user", "private": true }');
+    run(
+      'npm',
+      ['install', '--ignore-scripts', '--no-audit', '--no-fund', `./${tarball.filename}`],
+      project,
+    );
+  }, 60_000);
+  afterAll(() => {
+    rmSync(project, { recursive: true });
+  });
+
+  test('has no install script, in any of npm’s words', () => {
+    const { scripts, gypfile } = JSON.parse(
+      readFileSync(join(installed, 'package.json'), 'utf8'),
+    ) as { scripts: Record<string, string>; gypfile?: boolean };
+    for (const name of ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish']) {
+      expect(scripts).not.toHaveProperty(name);
+    }
+    expect(gypfile).not.toBe(true);
+    expect(files).not.toContain('binding.gyp');
+  });
+
+  test('has the binary, the program, its types and its sources, and nothing else', () => {
+    const folders = [...new Set(files.map((path) => path.split('/')[0]))].sort();
+    expect(folders).toEqual([
+      'CHANGELOG.md',
+      'CMakeLists.txt',
+      'LICENSE',
+      'README.md',
+      'binding',
+      'dist',
+      'lib',
+      'package.json',
+      'prebuilds',
+      'script',
+    ]);
+    expect(files.filter((path) => path.startsWith('prebuilds/')).sort()).toEqual([
+      'prebuilds/README.md',
+      `prebuilds/linux-${process.arch}/xen-block-stats.glibc.node`,
+    ]);
+    expect(files.filter((path) => path.startsWith('script/'))).toEqual([
+      'script/node-gyp-shim.cjs',
+    ]);
+  });
+
+  test('brings one dependency', () => {
+    const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
+    expect(modules.sort()).toEqual(['node-gyp-build', 'xen-block-stats']);
+  });
+
+  test('has a binary that needs nothing newer than Node 20 itself', () => {
+    const binary = join(installed, `prebuilds/linux-${process.arch}/xen-block-stats.glibc.node`);
+    const symbols = run('objdump', ['-T', binary], project);
+    const newest = (prefix: string) =>
+      [...symbols.matchAll(new RegExp(`\\b${prefix}_([0-9.]+)`, 'g'))]
+        .map((match) => match[1]?.split('.').map(Number) ?? [])
+        .sort((a, b) => compare(a, b))
+        .at(-1) ?? [];
+    expect(compare(newest('GLIBC'), [2, 28])).toBeLessThanOrEqual(0);
+    expect(compare(newest('GLIBCXX'), [3, 4, 25])).toBeLessThanOrEqual(0);
+    expect(newest('GLIBC').length).toBeGreaterThan(0);
+    expect(symbols).not.toMatch(/\buv_|\bv8\b/);
+  });
+
+  const PROGRAM = `
+    const host = await SimulatedHost.start({
+      guests: [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 42 } }] }],
+    });
+    const xen = connect(host.connectOptions);
+    console.log(xen.domain('web1').blockStats('xvda').rdReq, parseDiskName('xvda'));
+    xen.close();
+    await host.stop();
+  `;
+
+  test('is used from CommonJS', () => {
+    const source = `
+      const { connect, parseDiskName } = require('xen-block-stats');
+      const { SimulatedHost } = require('xen-block-stats/simulator');
+      (async () => { ${PROGRAM} })();
+    `;
+    expect(node('-e', source)).toBe('42 51712\n');
+  });
+
+  test('is used from ESM', () => {
+    writeFileSync(
+      join(project, 'program.mjs'),
+      `import { connect, parseDiskName } from 'xen-block-stats';
+       import { SimulatedHost } from 'xen-block-stats/simulator';
+       ${PROGRAM}`,
+    );
+    expect(node('program.mjs')).toBe('42 51712\n');
+  });
+
+  test('is used from TypeScript, which checks it', () => {
+    mkdirSync(join(project, 'src'), { recursive: true });
+    const check = (program: string) => {
+      writeFileSync(join(project, 'src', 'program.mts'), program);
+      const options = ['--strict', '--noEmit', '--module', 'node20', '--target', 'es2022'];
+      const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules', '@types')];
+      const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+      return node(tsc, ...options, ...types, 'src/program.mts');
+    };
+    check(`
+      import { connect, parseDiskName, type BlockStats, type DiskStats } from 'xen-block-stats';
+      import { SimulatedHost } from 'xen-block-stats/simulator';
+      const web = connect().domain('web1');
+      const numbers: BlockStats = web.blockStats('xvda');
+      const bigints: BlockStats<bigint> = web.blockStats('xvda', { bigint: true });
+      const disk: DiskStats<bigint> = web.disk('xvda').read({ bigint: true });
+      const value: number | undefined = web.blockStatsFlags('xvda').params[0]?.value;
+      console.log(numbers, bigints, disk, value);
+      ${PROGRAM}
+    `);
+    expect(() =>
+      check(`
+        import { connect } from 'xen-block-stats';
+        const wrong: bigint = connect().domain('web1').blockStats('xvda').rdReq;
+      `),
+    ).toThrow();
+  }, 30_000);
+
+  test('has a command line', () => {
+    const bin = join(project, 'node_modules', '.bin', 'xen-block-stats');
+    expect(run(bin, ['stat', 'web1', 'xvda', '--demo'], project)).toContain('xvda rd_req 1204\n');
+  });
+});
+
+function compare(a: number[], b: number[]): number {
+  const i = a.findIndex((part, index) => part !== (b[index] ?? 0));
+  return i === -1 ? a.length - b.length : (a[i] ?? 0) - (b[i] ?? 0);
+}
