@@ -1,6 +1,6 @@
 /** An error as xenstored tells it: by its name. */
 export type StoreErrorCode =
-  'EINVAL' | 'EEXIST' | 'ENOENT' | 'ENOSYS' | 'EBUSY' | 'EAGAIN' | 'E2BIG';
+  'EINVAL' | 'EEXIST' | 'ENOENT' | 'ENOSYS' | 'EBUSY' | 'EAGAIN' | 'E2BIG' | 'EACCES';
 
 /** What the store refuses. */
 export class StoreError extends Error {

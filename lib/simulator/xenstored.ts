@@ -201,7 +201,19 @@ class Connection {
     if (path === undefined || strings.length < atLeast) {
       throw new StoreError('EINVAL', 'not enough strings');
     }
-    return this.#absolute(path);
+    return this.#permitted(this.#absolute(path));
+  }
+
+  /** A driver domain may see its own folder, and the guests' folders of disks: who runs in dom0, all. */
+  #permitted(path: string): string {
+    const home = `/local/domain/${this.#domid}`;
+    const permitted =
+      this.#domid === 0 ||
+      path === home ||
+      path.startsWith(`${home}/`) ||
+      /^\/local\/domain\/\d+\/device\/[a-z_]+\/\d+(\/|$)/.test(path);
+    if (!permitted) throw new StoreError('EACCES', `not for domain ${this.#domid}`);
+    return path;
   }
 
   #absolute(path: string): string {

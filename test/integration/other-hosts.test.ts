@@ -1,0 +1,86 @@
+import { connect, type Connection } from 'xen-block-stats';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+
+const GUEST = {
+  name: 'web1',
+  domid: 9,
+  disks: [
+    { name: 'xvda', source: '/dev/vg/root', counters: { rd_req: 42 } },
+    { name: 'xvdb', source: '/dev/vg/data', backendDomid: 0 },
+  ],
+};
+
+async function on(
+  options: Parameters<typeof SimulatedHost.start>[0],
+  test: (xen: Connection, host: SimulatedHost) => Promise<void> | void,
+): Promise<void> {
+  const host = await SimulatedHost.start(options);
+  const xen = connect(host.connectOptions);
+  try {
+    await test(xen, host);
+  } finally {
+    xen.close();
+    await host.stop();
+  }
+}
+
+describe('in a driver domain, which may look at little but its own folder,', () => {
+  const storage = { domid: 5, guests: [GUEST] };
+
+  test('the domains are those that it serves', async () => {
+    await on(storage, (xen) => {
+      expect(xen.domains().map(({ domid, name, uuid }) => ({ domid, name, uuid }))).toEqual([
+        { domid: 9, name: undefined, uuid: undefined },
+      ]);
+    });
+  });
+
+  test('the disks are those that it serves, with their statistics', async () => {
+    await on(storage, (xen) => {
+      const web = xen.domain(9);
+      expect(web.disks().map(({ name, backend }) => [name, backend])).toEqual([
+        ['xvda', '/local/domain/5/backend/vbd/9/51712'],
+      ]);
+      expect(web.blockStats('/dev/vg/root').rdReq).toBe(42);
+      expect(web.blockStats('').rdReq).toBe(42);
+    });
+  });
+
+  test('a domain that it serves no longer is not running, as far as it knows', async () => {
+    await on(storage, async (xen, host) => {
+      const disk = xen.domain(9).disk('xvda');
+      await host.removeGuest(9);
+      expect(() => disk.read()).toThrow(
+        expect.objectContaining({
+          code: 'ERR_XEN_DOMAIN_NOT_RUNNING',
+          message: 'domain is not running (9, which had the domid 9)',
+        }),
+      );
+      expect(() => xen.domain(9)).toThrow(expect.objectContaining({ code: 'ERR_XEN_NO_DOMAIN' }));
+    });
+  });
+});
+
+describe('on a host of XAPI, which leaves no notes under /libxl,', () => {
+  test('disks are found, by name and by source', async () => {
+    const source = '/dev/sm/backend/0f5a-sr/11111111-2222-4333-8444-555555555555';
+    const disks = [
+      { name: 'xvda', source, counters: { wr_req: 7 } },
+      { name: 'xvdb', source: '/dev/sm/backend/b', kind: 'vbd3' as const },
+      { name: 'xvdd', deviceType: 'cdrom' as const },
+    ];
+    await on({ toolstack: 'xapi', guests: [{ name: 'web1', disks }] }, (xen) => {
+      const web = xen.domain('web1');
+      expect(web.disks().map(({ name, driver }) => `${name} ${driver}`)).toEqual([
+        'xvda phy',
+        'xvdb tap',
+        'xvdd phy',
+      ]);
+      expect(web.blockStats('xvda').wrReq).toBe(7);
+      expect(web.blockStats(source).wrReq).toBe(7);
+      const { wrReq, skipped } = web.blockStats('', { partial: true });
+      expect(wrReq).toBe(7);
+      expect(skipped?.map(({ disk }) => disk)).toEqual(['xvdb', 'xvdd']);
+    });
+  });
+});
