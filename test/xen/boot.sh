@@ -61,9 +61,9 @@ qemu=(
   -append "console=com1 com1=115200,8n1 dom0_mem=${memory}M,max:${memory}M dom0_max_vcpus=$vcpus loglvel=warning guest_loglvl=warning spec-ctrl=no xpti=no"
   # dom0's init finds the RIG_ ones in its environment.
   -initrd "$out/vmlinux console=hvc0 loglevel=4 panic=1 mitigations=off RIG_XENSTORED=${RIG_XENSTORED:-oxenstored} RIG_LIBVIRTD=${RIG_LIBVIRTD:-1},$out/dom0.cpio"
-  -virtfs "local,path=$share,mount_tag=share,security_model=none,multidevs=remap"
+  -virtfs "local,path=$share,mount_tag=rig.share,security_model=none,multidevs=remap"
 )
-[[ -z $repo ]] || qemu+=(-virtfs "local,path=$repo,mount_tag=repo,security_model=none,multidevs=remap,readonly=on")
+[[ -z $repo ]] || qemu+=(-virtfs "local,path=$repo,mount_tag=rig.repo,security_model=none,multidevs=remap,readonly=on")
 
 # dom0's disks: 512 bytes logical and physical, 512 / 4096, 4096 / 4096. They
 # have no names any more when QEMU opens them, so nothing of them can stay.

@@ -37,7 +37,7 @@ flock "$lock"
 packages=(
   "xen-hypervisor-$XEN-amd64" "xen-utils-$XEN" xenstore-utils linux-image-amd64
   libvirt-daemon libvirt-daemon-driver-xen libvirt-clients qemu-system-xen
-  bash coreutils util-linux mount kmod busybox-static strace libc-bin libstdc++6
+  bash coreutils util-linux mount kmod busybox-static strace libc-bin libstdc++6 libatomic1
 )
 dom0_modules=(
   xen-blkback xen-gntdev xen-gntalloc xen-evtchn xen-privcmd xenfs
@@ -201,10 +201,14 @@ build_base() {
   for name in $("$root/usr/bin/busybox" --list); do # likewise
     [[ -e $root/usr/bin/$name || -e $root/usr/sbin/$name ]] || ln -s busybox "$root/usr/bin/$name"
   done
+  # No syslog here: fails at once, and Xen's hotplug scripts write to their own log.
+  rm -f "$root/usr/bin/logger"
+  printf '#!/usr/bin/busybox false\n' >"$root/usr/bin/logger"
+  chmod 755 "$root/usr/bin/logger"
   # Only the Xen driver: libvirtd starts quicker.
   find "$root"/usr/lib/*/libvirt/connection-driver -type f ! -name '*libxl*' -delete
   rm -rf "$root"/var/{run,lock,log}
-  mkdir -p "$root"/{proc,sys,dev,run,tmp,share,repo,boot,var/log/libvirt/libxl,var/log/xen}
+  mkdir -p "$root"/{proc,sys,dev,run,tmp,share,repo,boot,var/log/xen}
   ln -s ../run "$root/var/run"
   ln -s ../run/lock "$root/var/lock"
   [[ -e $root/usr/lib/xen ]] || ln -s "xen-$XEN" "$root/usr/lib/xen"

@@ -2,7 +2,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Node } from '../../../lib/simulator/toolstack';
 
@@ -16,7 +16,8 @@ export class RealXenstored {
   async start(): Promise<void> {
     const xenstored = findXenstored();
     if (!existsSync(this.#stub)) {
-      const source = join(__dirname, 'hypervisor_stub.c');
+      const root = dirname(require.resolve('xen-block-stats/package.json'));
+      const source = join(root, 'test/integration/hosts/hypervisor_stub.c');
       execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', this.#stub, source, '-ldl']);
     }
     rmSync(this.socket, { force: true });

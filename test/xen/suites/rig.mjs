@@ -1,0 +1,69 @@
+// What the suites use of the rig, in dom0.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+export const PROJECT = '/share/project';
+const require = createRequire(`${PROJECT}/`);
+export const { connect, parseDiskName, DISK_COLUMNS } = require('xen-block-stats');
+
+export const BIN = `${PROJECT}/node_modules/.bin/xen-block-stats`;
+
+/** Runs a shell command and gives what it printed; fails with all of it. */
+export function sh(command) {
+  const { stdout, stderr, status } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command}\nstatus ${status}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+/** The same for a command that fails: what it says, without "error: ". */
+export function failure(command) {
+  const { stderr, status } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+  if (status === 0) throw new Error(`${command}: succeeded`);
+  return stderr.trim();
+}
+
+export const virsh = (args) => sh(`virsh -q -c xen:///system ${args}`);
+export const virshFailure = (args) => failure(`virsh -q -c xen:///system ${args}`);
+export const domid = (name) => Number(sh(`xl domid ${name}`));
+
+/** Runs a command in a guest. */
+export const inGuest = (name, command) =>
+  execFileSync('domu', [name, command], { encoding: 'utf8' }).trim();
+
+/** The kernel's own file. */
+export const counter = (domain, devid, file) =>
+  Number(
+    readFileSync(`/sys/bus/xen-backend/devices/vbd-${domain}-${devid}/statistics/${file}`, 'utf8'),
+  );
+
+/** Waits for a condition, and fails when it does not come. */
+export async function until(what, condition, seconds = 60) {
+  const end = performance.now() + seconds * 1000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`not within ${seconds} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** The fields of libvirt's struct, as virsh domblkstat prints them. */
+export function domblkstat(domain, disk = '') {
+  const { rd_req, rd_bytes, wr_req, wr_bytes, errs } = Object.fromEntries(
+    virsh(`domblkstat ${domain} ${disk}`)
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => line.slice(disk.length).trim().split(' '))
+      .map(([name, value]) => [name, Number(value)]),
+  );
+  return { rdReq: rd_req, rdBytes: rd_bytes, wrReq: wr_req, wrBytes: wr_bytes, errs };
+}
+
+/** The error that a call throws, as `code: message`. */
+export function thrown(call) {
+  try {
+    call();
+  } catch (error) {
+    return `${error.code}: ${error.message}`;
+  }
+  throw new Error('nothing was thrown');
+}

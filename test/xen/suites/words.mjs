@@ -1,0 +1,93 @@
+// What is refused is refused in libvirt's words.
+import { strict as assert } from 'node:assert';
+import { after, before, describe, test } from 'node:test';
+import { connect, domblkstat, sh, thrown, virsh, virshFailure } from './rig.mjs';
+
+describe('words', () => {
+  let xen;
+  let guest;
+
+  before(() => {
+    sh('truncate -s 32M /tmp/q /tmp/q2');
+    sh('mkdom w vda=xvda /tmp/q=xvdb,qdisk =hdc,cdrom');
+    sh('mkdom --define off vdb=xvda');
+    xen = connect();
+    guest = xen.domain('w');
+  });
+  after(() => {
+    xen.close();
+    virsh('destroy w');
+    virsh('undefine off');
+  });
+
+  /** What libvirt says at the end: `invalid path: xvdz`. */
+  const libvirtSays = (args) =>
+    virshFailure(args)
+      .split('\n')
+      .at(-1)
+      .replace(/^error: ([A-Z][^:]*: )?/, '');
+
+  test('a disk that is not there', () => {
+    const words = libvirtSays('domblkstat w xvdz');
+    assert.equal(words, 'invalid path: xvdz');
+    assert.equal(
+      thrown(() => guest.blockStats('xvdz')),
+      `ERR_XEN_INVALID_DISK: ${words} (domain w has hdc, xvda, xvdb)`,
+    );
+  });
+
+  test('a source that is not there', () => {
+    const words = libvirtSays('domblkstat w /dev/nosuch');
+    assert.ok(thrown(() => guest.blockStats('/dev/nosuch')).includes(words));
+  });
+
+  test('a domain that is off: nobody but libvirt knows it', () => {
+    assert.equal(libvirtSays('domblkstat off xvda'), 'domain is not running');
+    assert.match(
+      thrown(() => xen.domain('off')),
+      /^ERR_XEN_NO_DOMAIN: .*'off'/,
+    );
+  });
+
+  test('a domain that does not exist', () => {
+    assert.match(virshFailure('domblkstat nosuch xvda'), /failed to get domain 'nosuch'/);
+    assert.match(
+      thrown(() => xen.domain('nosuch')),
+      /^ERR_XEN_NO_DOMAIN: no domain with matching name 'nosuch'/,
+    );
+  });
+
+  test('Domain-0, which has no disks', () => {
+    assert.equal(
+      thrown(() => xen.domain('Domain-0').blockStats('xvda')),
+      `ERR_XEN_INVALID_DISK: ${libvirtSays('domblkstat Domain-0 xvda')} (domain Domain-0 has no disks)`,
+    );
+  });
+
+  test('a disk that QEMU serves', () => {
+    const words = libvirtSays('domblkstat w xvdb');
+    assert.equal(words, 'unsupported disk driver qemu');
+    assert.ok(
+      thrown(() => guest.blockStats('xvdb')).startsWith(`ERR_XEN_UNSUPPORTED_DRIVER: ${words}`),
+    );
+  });
+
+  test('an empty CD-ROM drive is listed and has no statistics', () => {
+    assert.ok(virshFailure('domblkstat w hdc').length > 0);
+    const drive = guest.disks().find(({ name }) => name === 'hdc');
+    assert.equal(drive.deviceType, 'cdrom');
+    assert.equal(drive.source, undefined);
+    assert.match(
+      thrown(() => guest.blockStats('hdc')),
+      /^ERR_XEN_(UNSUPPORTED_DRIVER|STATS_UNAVAILABLE): /,
+    );
+  });
+
+  test('the sum with such disks among them fails, and works with partial', () => {
+    assert.ok(virshFailure('domblkstat w').length > 0);
+    assert.throws(() => guest.blockStats(''));
+    const { skipped, ...stats } = guest.blockStats('', { partial: true });
+    assert.deepEqual(stats, domblkstat('w', 'xvda'));
+    assert.deepEqual(skipped.map(({ disk }) => disk).sort(), ['hdc', 'xvdb']);
+  });
+});
