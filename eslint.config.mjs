@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'build/', 'coverage/'] },
+  { ignores: ['dist/', 'build/', 'test/xen/cache/', 'test/xen/out/'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -31,6 +31,7 @@ export default tseslint.config(
         process: 'readonly',
         console: 'readonly',
         setTimeout: 'readonly',
+        performance: 'readonly',
         __dirname: 'readonly',
       },
     },

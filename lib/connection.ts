@@ -123,7 +123,9 @@ export class Connection {
     const query = this.#xenstore.query();
     const [identity] = identifyDomains(query, this.#host.ownDomid, [domid]);
     if (identity === undefined) {
-      throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching id ${domid}`, { domid });
+      throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching id ${domid} is running`, {
+        domid,
+      });
     }
     return this.#domain(identity);
   }
@@ -135,7 +137,10 @@ export class Connection {
       identities.find(({ uuid }) => uuid === text.toLowerCase());
     if (identity === undefined) {
       const key = UUID.test(text) ? 'uuid' : 'name';
-      throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching ${key} '${text}'`);
+      throw new XenError(
+        'ERR_XEN_NO_DOMAIN',
+        `no domain with matching ${key} '${text}' is running`,
+      );
     }
     return this.#domain(identity);
   }

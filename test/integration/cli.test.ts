@@ -174,9 +174,9 @@ describe('xen-block-stats', () => {
   describe('an error', () => {
     test.each([
       [['stat', 'web1', 'xvdz'], 'invalid path: xvdz (domain web1 has xvda, xvdb)'],
-      [['stat', 'nosuch'], "no domain with matching name 'nosuch'"],
-      [['stat', '99999'], "no domain with matching name '99999'"],
-      [['list', 'nosuch'], "no domain with matching name 'nosuch'"],
+      [['stat', 'nosuch'], "no domain with matching name 'nosuch' is running"],
+      [['stat', '99999'], "no domain with matching name '99999' is running"],
+      [['list', 'nosuch'], "no domain with matching name 'nosuch' is running"],
     ])('of %j is one line on stderr, and status 1', (args, message) => {
       expect(cli(...args, ...where)).toEqual({
         stdout: '',

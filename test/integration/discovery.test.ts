@@ -59,10 +59,13 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     });
 
     test.each([
-      [8, 'no domain with matching id 8'],
-      ['nosuch', "no domain with matching name 'nosuch'"],
-      [UUID.replace('a', 'b'), `no domain with matching uuid '${UUID.replace('a', 'b')}'`],
-      ['', "no domain with matching name ''"],
+      [8, 'no domain with matching id 8 is running'],
+      ['nosuch', "no domain with matching name 'nosuch' is running"],
+      [
+        UUID.replace('a', 'b'),
+        `no domain with matching uuid '${UUID.replace('a', 'b')}' is running`,
+      ],
+      ['', "no domain with matching name '' is running"],
     ])('of %p is an error in libvirt’s words', (ref, message) => {
       expect(() => xen.domain(ref)).toThrow(error('ERR_XEN_NO_DOMAIN', { message }));
     });

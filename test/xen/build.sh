@@ -201,10 +201,6 @@ build_base() {
   for name in $("$root/usr/bin/busybox" --list); do # likewise
     [[ -e $root/usr/bin/$name || -e $root/usr/sbin/$name ]] || ln -s busybox "$root/usr/bin/$name"
   done
-  # No syslog here: fails at once, and Xen's hotplug scripts write to their own log.
-  rm -f "$root/usr/bin/logger"
-  printf '#!/usr/bin/busybox false\n' >"$root/usr/bin/logger"
-  chmod 755 "$root/usr/bin/logger"
   # Only the Xen driver: libvirtd starts quicker.
   find "$root"/usr/lib/*/libvirt/connection-driver -type f ! -name '*libxl*' -delete
   rm -rf "$root"/var/{run,lock,log}
@@ -259,12 +255,13 @@ fi
 
 top=$cache/top
 rm -rf "$top"
-mkdir -p "$top"/{boot,usr/bin}
+mkdir -p "$top"/{boot,etc/xen/scripts,usr/bin}
 install -m 755 domu/init "$cache/domu/init"
 pack "$cache/domu" >"$top/boot/domu.cpio"
 cp "$out/vmlinux" "$top/boot/vmlinux"
 install -m 755 dom0/init "$top/init"
 install -m 755 dom0/domu dom0/mkdom "$top/usr/bin/"
+install -m 755 dom0/block "$top/etc/xen/scripts/"
 { cat "$cache/base.cpio"; pack "$top"; } >"$out/dom0.cpio"
 rm -r "$top"
 echo "$stamp" >"$out/stamp"

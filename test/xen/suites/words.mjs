@@ -9,7 +9,7 @@ describe('words', () => {
 
   before(() => {
     sh('truncate -s 32M /tmp/q /tmp/q2');
-    sh('mkdom w vda=xvda /tmp/q=xvdb,qdisk =hdc,cdrom');
+    sh('mkdom w vda=xvda /tmp/q=xvdb,qdisk =hdc,cdrom vdb=xvde,ro vdb=xvdf,ro');
     sh('mkdom --define off vdb=xvda');
     xen = connect();
     guest = xen.domain('w');
@@ -32,13 +32,22 @@ describe('words', () => {
     assert.equal(words, 'invalid path: xvdz');
     assert.equal(
       thrown(() => guest.blockStats('xvdz')),
-      `ERR_XEN_INVALID_DISK: ${words} (domain w has hdc, xvda, xvdb)`,
+      `ERR_XEN_INVALID_DISK: ${words} (domain w has hdc, xvda, xvdb, xvde, xvdf)`,
     );
   });
 
   test('a source that is not there', () => {
     const words = libvirtSays('domblkstat w /dev/nosuch');
     assert.ok(thrown(() => guest.blockStats('/dev/nosuch')).includes(words));
+  });
+
+  test('a source that two disks share', () => {
+    const words = libvirtSays('domblkstat w /dev/vdb');
+    assert.equal(words, 'invalid path: /dev/vdb');
+    assert.equal(
+      thrown(() => guest.blockStats('/dev/vdb')),
+      `ERR_XEN_INVALID_DISK: ${words} (it is the source of xvde, xvdf of domain w)`,
+    );
   });
 
   test('a domain that is off: nobody but libvirt knows it', () => {
@@ -87,7 +96,13 @@ describe('words', () => {
     assert.ok(virshFailure('domblkstat w').length > 0);
     assert.throws(() => guest.blockStats(''));
     const { skipped, ...stats } = guest.blockStats('', { partial: true });
-    assert.deepEqual(stats, domblkstat('w', 'xvda'));
+    const disks = ['xvda', 'xvde', 'xvdf'].map((name) => domblkstat('w', name));
+    assert.deepEqual(
+      stats,
+      disks.reduce((sum, disk) =>
+        Object.fromEntries(Object.entries(sum).map(([key, value]) => [key, value + disk[key]])),
+      ),
+    );
     assert.deepEqual(skipped.map(({ disk }) => disk).sort(), ['hdc', 'xvdb']);
   });
 });
