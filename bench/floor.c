@@ -1,7 +1,7 @@
-// The floor: what any program pays for a disk's counters. It reads them from descriptors that stay open
-// and parses them, in a process with a second thread (which makes every look-up of a descriptor dearer,
-// and which Node.js always has). As a program it prints nanoseconds for one disk; as a library it is
-// called through koffi.
+// The floor: what any program pays for a disk's counters. It reads them from descriptors that stay
+// open and parses them, in a process with a second thread (which makes every look-up of a
+// descriptor dearer, and which Node.js always has). As a program it prints nanoseconds for one
+// disk; as a library it is called through koffi.
 //
 //   floor FOLDER COUNTERS ROUNDS     COUNTERS: 7, or 5 or 6 as libvirt's two calls
 

@@ -1,6 +1,6 @@
-// What libvirtd does for one virDomainBlockStats on Xen, without libvirtd: a connection to xenstored for
-// two reads (the backend's path, and its physical sector size), then open, read and close of each of
-// seven files. Prints nanoseconds for one disk.
+// What libvirtd does for one virDomainBlockStats on Xen, without libvirtd: a connection to
+// xenstored for two reads (the backend's path, and its physical sector size), then open, read and
+// close of each of seven files. Prints nanoseconds for one disk.
 //
 //   libvirt_way FOLDER DOMID DEVID ROUNDS     xenstored is found by XENSTORED_PATH
 

@@ -58,16 +58,18 @@ int ReadCounter(int descriptor, int64_t* value) {
 }  // namespace
 
 int ParseCounter(const char* text, size_t length, int64_t* value) {
-  int64_t number = 0;
+  constexpr size_t kMostDigits = 19;  // so many always fit in 64 bits; what has more is beyond 2^63
+  uint64_t number = 0;
   size_t i = 0;
   for (; i < length && text[i] != '\n'; ++i) {
     const unsigned digit = static_cast<unsigned char>(text[i]) - unsigned{'0'};
     if (digit > 9) return EBADMSG;
-    if (number > (kMax - static_cast<int64_t>(digit)) / 10) return EOVERFLOW;
+    if (i == kMostDigits) return EOVERFLOW;
     number = number * 10 + digit;
   }
   if (i == 0) return EBADMSG;
-  *value = number;
+  if (number > static_cast<uint64_t>(kMax)) return EOVERFLOW;
+  *value = static_cast<int64_t>(number);
   return 0;
 }
 

@@ -48,7 +48,7 @@ for disk in vda:512:512 vdb:512:4096 vdc:4096:4096 loop0:512:512 loop1:4096:4096
 done
 
 section 'known I/O: 8 MiB out, 4 MiB in, 4 KiB and fsync, 1 MiB discarded'
-mkdom a vda=xvda vdb=xvdb1 vdc=sdc loop0=hdd loop1=xvdaa
+mkdom a vda=xvda vdb=xvdb1 vdc=sdc loop0=hdd loop1=xvdaa || exit
 for disk in 51712:xvda:512 51729:xvdb1:4096 2080:xvdc:4096 5696:xvdd:512 268442112:xvdaa:4096; do
   IFS=: read -r devid name physical <<<"$disk"
   is "$name physical-sector-size" "$physical" "$(backend a "$devid" physical-sector-size)"
@@ -120,14 +120,14 @@ is 'a new domain' yes "$(soon 60 renewed && echo yes)"
 is 'up again, counters' '3 24 0 0 0 0 0' "$(domu a && counters a 51712)"
 virsh destroy a
 
-section 'through xl: numbers and dXpY; paused; qdisk; a file on a loop device; an empty drive'
+section 'through xl: numbers and dXpY; paused; read-only; qdisk; a file; an empty drive'
 truncate -s 64M /tmp/phy
-mkdom --xl --paused b vda=51712 vdb=d5p1,ro vdc=0xca20 /tmp/image=xvdh,qdisk /tmp/phy=xvdi =xvdj,cdrom
+mkdom --xl --paused b vda=51712 vdb=d5p1,ro vdc=0xca20 /tmp/image=xvdh,qdisk /tmp/phy=xvdi =xvdj,cdrom || exit
 is 'paused: backend state' 2 "$(soon 20 state_is b 51712 2; backend b 51712 state)"
 is 'paused: counters' '0 0 0 0 0 0 0' "$(counters b 51712)"
 is 'paused: no physical-sector-size' 1 "$(backend b 51712 physical-sector-size >/dev/null 2>&1; echo $?)"
 xl unpause b
-domu b
+domu b || exit
 ls /sys/bus/xen-backend/devices
 is 'resumed' '3 24 0 0 0 0 0' "$(counters b 51712)"
 is 'd5p1' '3 24 0 0 0 0 0' "$(counters b 51793)"
@@ -135,18 +135,18 @@ is '0xca20' '3 24 0 0 0 0 0' "$(counters b 51744)"
 is 'file on a loop device' '3 24 0 0 0 0 0' "$(counters b 51840)"
 is 'qdisk does I/O' 0 "$(domu b 'dd if=/dev/zero of=/dev/xvdh bs=64k count=16 oflag=direct 2>/dev/null'; echo $?)"
 is 'qdisk has no statistics' '' "$(ls "/sys/bus/xen-backend/devices/qdisk-$(xl domid b)-51824/statistics" 2>/dev/null)"
-xl block-list b
+losetup -a
 xl destroy b
 
-section 'through libvirt: paused; qdisk; a file on a loop device; an empty drive; shut off'
-mkdom --paused c vda=xvda /tmp/image=xvdb,qdisk /tmp/phy=xvdc
+section 'through libvirt: paused; qdisk; a file; an empty drive; shut off'
+mkdom --paused c vda=xvda /tmp/image=xvdb,qdisk /tmp/phy=xvdc || exit
 is 'paused: counters' '0 0 0 0 0 0 0' "$(counters c 51712)"
 virsh resume c
-domu c
+domu c || exit
 is 'qdisk does I/O' 0 "$(domu c 'dd if=/dev/zero of=/dev/xvdb bs=64k count=16 oflag=direct 2>/dev/null'; echo $?)"
 is 'file on a loop device' '3 24 0 0 0 0 0' "$(counters c 51744)"
 virsh destroy c
-mkdom --define off vda=xvda
+mkdom --define off vda=xvda || exit
 is 'shut off' 'shut off' "$(virsh domstate off)"
 mkdom e vda=xvda =xvdb,cdrom
 is 'empty drive' 0 $?

@@ -42,10 +42,10 @@ function systemCallsOfRead(call) {
     const xen = require('xen-block-stats').connect({ sectorSize: 512 });
     const domain = xen.domain('m'); const disk = domain.disk('xvda');
     const once = () => ${call};
-    once(); process.kill(process.pid, 0); once(); process.kill(process.pid, 0); process.reallyExit(0);`;
+    once(); process.umask(0o22); once(); process.umask(0o22); process.reallyExit(0);`;
   sh(`cd /share/project && strace -qq -o /tmp/calls node -e "${program}"`);
   const calls = readFileSync('/tmp/calls', 'utf8').split('\n');
-  const marks = calls.flatMap((line, i) => (line.startsWith('kill(') ? [i] : []));
+  const marks = calls.flatMap((line, i) => (line.startsWith('umask(022)') ? [i] : []));
   return count(calls.slice(marks[0] + 1, marks[1]));
 }
 

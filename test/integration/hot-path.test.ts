@@ -1,0 +1,128 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+
+/*
+ * What a read costs, counted and not timed: no noise can fail these, and no slower read can pass them.
+ */
+
+const root = join(__dirname, '..', '..');
+
+function run(command: string, args: string[]): string {
+  const { stdout, stderr, status } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} ended with ${String(status)}: ${stderr}`);
+  return stdout;
+}
+
+describe('a read of an open disk', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hot-path-'));
+  let host: SimulatedHost;
+  let prelude: string;
+
+  beforeAll(async () => {
+    const disks = [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 123456789 } }];
+    host = await SimulatedHost.start({ guests: [{ name: 'web1', disks }] });
+    prelude = `
+      const web = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)}).domain('web1');
+      const disk = web.disk('xvda');
+      const numbers = new Float64Array(9), bigints = new BigInt64Array(9);`;
+  });
+  afterAll(async () => {
+    await host.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** The system calls of the main thread between two calls, the first of which has warmed it up. */
+  function systemCalls(call: string): string[] {
+    const trace = join(folder, 'trace');
+    const program = `${prelude}
+      const call = () => ${call};
+      const mark = () => process.umask(0o22);
+      call(); mark(); call(); mark();`;
+    run('strace', ['-qq', '-o', trace, process.execPath, '-e', program]);
+    const lines = readFileSync(trace, 'utf8').split('\n');
+    const marks = lines.flatMap((line, i) => (line.startsWith('umask(022)') ? [i] : []));
+    expect(marks).toHaveLength(2);
+    return lines.slice((marks[0] ?? 0) + 1, marks[1]).map((line) => line.split('(')[0] ?? '');
+  }
+
+  const preads = (count: number) => Array.from({ length: count }, () => 'pread64');
+
+  test.each([
+    ['disk.readInto(numbers)', 7],
+    ['disk.readInto(bigints)', 7],
+    ['disk.read()', 7],
+    ['disk.read({ bigint: true })', 7],
+    ["web.blockStats('xvda')", 5],
+    ["web.blockStats('xvda', { sectorSize: 512, bigint: true })", 5],
+    ["web.blockStatsFlags('xvda')", 6],
+    ["web.blockStatsFlags('xvda', { nparams: 2 })", 2],
+  ])('%s is %i preads and no other system call', (call, count) => {
+    expect(systemCalls(call)).toEqual(preads(count));
+  });
+
+  test.each(['disk.readInto(numbers)', 'disk.readInto(bigints)'])(
+    '%s leaves nothing behind: not one object in a million calls',
+    (call) => {
+      const output = run(process.execPath, [
+        '--expose-gc',
+        '-e',
+        `${prelude}
+        const used = () => { gc(); gc(); return process.memoryUsage(); };
+        const many = (count) => { for (let i = 0; i < count; i++) ${call}; };
+        many(100000);
+        const before = used();
+        many(1000000);
+        const after = used();
+        console.log(JSON.stringify({
+          heap: after.heapUsed - before.heapUsed,
+          external: after.external - before.external,
+          rss: after.rss - before.rss,
+        }));`,
+      ]);
+      const grown = JSON.parse(output) as { heap: number; external: number; rss: number };
+      // an object a call would be 16 MB and more
+      expect(grown.heap).toBeLessThan(1e6);
+      expect(grown.external).toBeLessThan(1e5);
+      expect(grown.rss).toBeLessThan(16e6);
+    },
+    60_000,
+  );
+
+  test('takes few instructions of its own, whatever the machine does', () => {
+    const driver = join(folder, 'read_driver');
+    run('g++', [
+      '-std=c++17',
+      '-O2',
+      '-DNDEBUG',
+      '-o',
+      driver,
+      'test/integration/read_driver.cc',
+      'binding/vbd_statistics.cc',
+    ]);
+    const devices = join(host.connectOptions.sysfs, 'bus/xen-backend/devices');
+    const instructions = (reads: number) => {
+      const { stderr } = spawnSync(
+        'valgrind',
+        [
+          '--tool=callgrind',
+          '--callgrind-out-file=/dev/null',
+          driver,
+          devices,
+          '1',
+          '51712',
+          String(reads),
+        ],
+        { encoding: 'utf8' },
+      );
+      const collected = /Collected : (\d+)/.exec(stderr)?.[1];
+      if (collected === undefined) throw new Error(`valgrind counted nothing: ${stderr}`);
+      return Number(collected);
+    };
+    const eachRead = (instructions(2000) - instructions(1000)) / 1000;
+    // 707 with GCC 12: seven calls of pread, seven numbers to parse, nine stores
+    expect(eachRead).toBeLessThan(800);
+  }, 60_000);
+});
