@@ -211,9 +211,8 @@ export class Domain {
    */
   reopen(disk: Disk): void {
     const query = this.#runningQuery();
-    const disks = this.#describeAll(query);
-    const info = disks.find(({ devid }) => devid === disk.devid);
-    if (info === undefined) throw this.#invalidPath(disk.name, disks);
+    const [info] = this.#describe(query, disk.devid);
+    if (info === undefined) throw this.#noSuchDisk(query, disk.name);
     if (!disk.is(info)) {
       throw new XenError(
         'ERR_XEN_INVALID_DISK',
@@ -347,14 +346,27 @@ export class Domain {
     return describeDisks(query, locateDisks(query, this.#host.ownDomid, this.domid));
   }
 
-  #open(query: Query, path: string): Disk {
-    const disks = this.#describeAll(query);
-    const devid = path.startsWith('/') ? undefined : devidOf(path);
-    const matching = disks.filter((info) =>
-      path.startsWith('/') ? info.source === path : info.devid === devid,
+  /** The disk with this devid, in an array, or none. */
+  #describe(query: Query, devid: number | undefined): DiskInfo[] {
+    const disks = locateDisks(query, this.#host.ownDomid, this.domid);
+    return describeDisks(
+      query,
+      disks.filter((disk) => disk.devid === devid),
     );
+  }
+
+  #open(query: Query, path: string): Disk {
+    const matching = path.startsWith('/')
+      ? this.#describeAll(query).filter(({ source }) => source === path)
+      : this.#describe(query, devidOf(path));
     const [info] = matching;
-    if (info === undefined || matching.length > 1) throw this.#invalidPath(path, disks, matching);
+    if (info === undefined) throw this.#noSuchDisk(query, path);
+    if (matching.length > 1) {
+      throw this.#invalidPath(
+        path,
+        `it is the source of ${listNames(matching)} of domain ${this.label}`,
+      );
+    }
     const disk = this.#openDescribed(info);
     this.#paths.set(path, disk);
     return disk;
@@ -373,16 +385,20 @@ export class Domain {
     return disk;
   }
 
-  #invalidPath(path: string, disks: DiskInfo[], matching: DiskInfo[] = []): XenError {
-    const names = (infos: DiskInfo[]) => infos.map(({ name }) => name).join(', ');
-    const domain = `domain ${this.label}`;
-    const why =
-      matching.length > 1
-        ? `it is the source of ${names(matching)} of ${domain}`
-        : `${domain} has ${disks.length === 0 ? 'no disks' : names(disks)}`;
+  #noSuchDisk(query: Query, path: string): XenError {
+    const disks = this.#describeAll(query);
+    const what = disks.length === 0 ? 'no disks' : listNames(disks);
+    return this.#invalidPath(path, `domain ${this.label} has ${what}`);
+  }
+
+  #invalidPath(path: string, why: string): XenError {
     return new XenError('ERR_XEN_INVALID_DISK', `invalid path: ${path} (${why})`, {
       domid: this.domid,
       disk: path,
     });
   }
+}
+
+function listNames(disks: readonly DiskInfo[]): string {
+  return disks.map(({ name }) => name).join(', ');
 }

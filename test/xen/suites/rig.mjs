@@ -5,7 +5,11 @@ import { createRequire } from 'node:module';
 
 export const PROJECT = '/share/project';
 const require = createRequire(`${PROJECT}/`);
-export const { connect, parseDiskName, DISK_COLUMNS } = require('xen-block-stats');
+const xenBlockStats = require('xen-block-stats');
+export const { parseDiskName } = xenBlockStats;
+
+/** Connects, with more patience than usual: in the emulation xenstored takes its time. */
+export const connect = (options) => xenBlockStats.connect({ timeoutMs: 20000, ...options });
 
 export const BIN = `${PROJECT}/node_modules/.bin/xen-block-stats`;
 
