@@ -1,4 +1,9 @@
-import type { Result } from './main';
+/** One row of results.json. */
+export interface Result {
+  readonly name: string;
+  readonly nanoseconds: number;
+  readonly ratio: number;
+}
 
 const BAR_HEIGHT = 18;
 const GAP = 8;

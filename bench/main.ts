@@ -22,7 +22,7 @@ import koffi from 'koffi';
 import { measure } from 'mitata';
 import { connect } from 'xen-block-stats';
 import { RealXenstored } from '../test/integration/hosts/real-xenstored';
-import { drawChart } from './chart';
+import { drawChart, type Result } from './chart';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 9);
 
@@ -44,13 +44,6 @@ interface Row {
   /** Nanoseconds for one answer, measured once. */
   readonly once: () => Promise<number> | number;
   readonly rounds?: number;
-}
-
-/** What is written to results.json. */
-export interface Result {
-  readonly name: string;
-  readonly nanoseconds: number;
-  readonly ratio: number;
 }
 
 const root = join(__dirname, '..', '..', '..');

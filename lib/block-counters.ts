@@ -42,7 +42,8 @@ export function toBigints(row: Row<bigint>, sectorSize: number): BlockCounters<b
 
 /**
  * The sum over disks, in bigints so that it is exact. A counter that some disks lack is the sum over
- * the others; one that they all lack is -1. Over no disk at all everything is 0, as in libvirt.
+ * the others; one that they all lack is -1. Over no disk at all everything is 0 but the errors, which are -1
+ * because no blkback is there to count them, as in libvirt.
  */
 export function sumCounters(disks: readonly BlockCounters<bigint>[]): BlockCounters<bigint> {
   const sum = (key: keyof BlockCounters<bigint>) => {
@@ -56,7 +57,7 @@ export function sumCounters(disks: readonly BlockCounters<bigint>[]): BlockCount
     wrReq: sum('wrReq'),
     wrBytes: sum('wrBytes'),
     flushReq: sum('flushReq'),
-    errs: sum('errs'),
+    errs: disks.length === 0 ? -1n : sum('errs'),
   };
 }
 

@@ -221,6 +221,7 @@ export class Domain {
       );
     }
     disk.open(info);
+    this.#keep(disk);
   }
 
   /**
@@ -315,7 +316,7 @@ export class Domain {
     if ((options.sectorSize ?? this.#sectorSize) === DEFAULT_SECTOR_SIZE)
       return DEFAULT_SECTOR_SIZE;
     const size = disk.info.physicalSectorSize ?? this.#askSectorSize(disk, query);
-    if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.info, this.label, size);
+    if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.name, this.label, size);
     return size;
   }
 
@@ -379,10 +380,16 @@ export class Domain {
       if (!kept.isOpen) kept.open(info);
       return kept;
     }
-    kept?.close();
     const disk = new Disk(this.#host, this, info);
-    this.#disks.set(info.devid, disk);
+    this.#keep(disk);
     return disk;
+  }
+
+  /** Whatever is open is kept, one for each devid, so that it is closed with the domain. */
+  #keep(disk: Disk): void {
+    const kept = this.#disks.get(disk.devid);
+    if (kept !== disk) kept?.close();
+    this.#disks.set(disk.devid, disk);
   }
 
   #noSuchDisk(query: Query, path: string): XenError {

@@ -1,5 +1,4 @@
 import { invalidType } from './errors';
-import type { DiskInfo } from './disk-info';
 import type { NodeText } from './xenstore';
 
 /**
@@ -29,11 +28,11 @@ export function parseSectorSize(text: NodeText): number | undefined {
 }
 
 /** Says once that libvirt's bytes are not the true ones. */
-export function warnOfLibvirtBytes({ name }: DiskInfo, domain: string, size: number): void {
+export function warnOfLibvirtBytes(disk: string, domain: string, size: number): void {
   if (warned) return;
   warned = true;
   process.emitWarning(
-    `libvirt's bytes are ${size / 512} times the true ones on disks with physical sectors of ${size} bytes, such as ${name} of domain ${domain}; use { sectorSize: 512 } for true bytes`,
+    `libvirt's bytes are ${size / 512} times the true ones on disks with physical sectors of ${size} bytes, such as ${disk} of domain ${domain}; use { sectorSize: 512 } for true bytes`,
     { code: 'XEN_SECTOR_SIZE' },
   );
 }

@@ -152,14 +152,14 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(web.blockStats('xvda', { partial: true })).not.toHaveProperty('skipped');
     });
 
-    test('of a domain without disks is 0', async () => {
+    test('of a domain without disks is 0, with no errors counted', async () => {
       const { domid: empty } = await host.addGuest({ name: 'empty' });
       expect(xen.domain('empty').blockStats('')).toEqual({
         rdReq: 0,
         rdBytes: 0,
         wrReq: 0,
         wrBytes: 0,
-        errs: 0,
+        errs: -1,
       });
       await host.removeGuest(empty);
     });
@@ -295,6 +295,20 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(() => disk.read()).toThrow(error('ERR_XEN_INVALID_DISK', { disk: 'xvda' }));
       expect(web.blockStats('xvda').rdReq).toBe(5);
       expect(web.disk('xvda').read().rdReq).toBe(5);
+    });
+
+    test('goes on when its disk is back after another one, and is closed with the connection', async () => {
+      const disk = web.disk('xvda');
+      await host.detachDisk(domid, 'xvda');
+      await host.attachDisk(domid, { name: 'xvda', source: '/dev/vg/b' });
+      web.blockStats('xvda');
+      await host.detachDisk(domid, 'xvda');
+      const root = { name: 'xvda', source: '/dev/vg/web1-root', counters: { rd_req: 9 } };
+      await host.attachDisk(domid, root);
+      expect(web.blockStats('xvda').rdReq).toBe(9);
+      expect(disk.read().rdReq).toBe(9);
+      xen.close();
+      expect(() => disk.read()).toThrow(error('ERR_XEN_CLOSED'));
     });
 
     test('says that the domain has gone, and never gives the numbers of one with its domid', async () => {

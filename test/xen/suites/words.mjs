@@ -1,7 +1,7 @@
 // What is refused is refused in libvirt's words.
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
-import { connect, domblkstat, sh, thrown, virsh, virshFailure } from './rig.mjs';
+import { BIN, connect, domblkstat, sh, thrown, virsh, virshFailure } from './rig.mjs';
 
 describe('words', () => {
   let xen;
@@ -71,6 +71,12 @@ describe('words', () => {
       thrown(() => xen.domain('Domain-0').blockStats('xvda')),
       `ERR_XEN_INVALID_DISK: ${libvirtSays('domblkstat Domain-0 xvda')} (domain Domain-0 has no disks)`,
     );
+  });
+
+  test('the sum over the disks of Domain-0, which has none, is what virsh prints', () => {
+    const printed = sh(`${BIN} stat Domain-0`);
+    assert.equal(printed, virsh('domblkstat Domain-0').replace(/\n+$/, '\n'));
+    assert.equal(xen.domain(0).blockStats('').errs, -1);
   });
 
   test('a disk that QEMU serves', () => {
