@@ -1,11 +1,11 @@
 #include "vbd_statistics.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <limits>
-#include <utility>
 
 namespace xen_block_stats {
 namespace {
@@ -55,7 +55,20 @@ int ReadCounter(int descriptor, int64_t* value) {
   return ParseCounter(text, static_cast<size_t>(length), value);
 }
 
+// Puts a counter into its columns. False if its bytes are beyond 2^63.
+template <typename Number>
+bool Store(unsigned counter, int64_t value, Number* row) {
+  const CounterFile& file = kFiles[counter];
+  row[file.column] = static_cast<Number>(value);
+  if (!file.sectors) return true;
+  if (value > kMax / kBytesPerSector) return false;
+  row[file.column + 1] = static_cast<Number>(value < 0 ? value : value * kBytesPerSector);
+  return true;
+}
+
 }  // namespace
+
+bool IsOutOfDescriptors(int error) { return error == EMFILE || error == ENFILE; }
 
 int ParseCounter(const char* text, size_t length, int64_t* value) {
   constexpr size_t kMostDigits = 19;  // so many always fit in 64 bits; what has more is beyond 2^63
@@ -77,38 +90,84 @@ std::string StatisticsFolder(const std::string& devices, uint32_t domid, uint32_
   return devices + "/vbd-" + std::to_string(domid) + "-" + std::to_string(devid) + "/statistics";
 }
 
-VbdStatistics::VbdStatistics(std::string folder) : folder_(std::move(folder)) {
+VbdStatistics::VbdStatistics(std::string folder)
+    : folder_(std::move(folder)), folder_descriptor_(kMissing) {
   descriptors_.fill(kMissing);
 }
 
 VbdStatistics::~VbdStatistics() { Close(); }
 
-Failure VbdStatistics::Open() {
+Failure VbdStatistics::Open(Holding holding) {
+  Close();
+  identity_.reset();
+  seen_ = 0;
   open_ = true;
-  const Failure failure = OpenMissing();
+  const Failure failure = Hold(holding);
   if (failure.error != 0) Close();
   return failure;
 }
 
-Failure VbdStatistics::OpenMissing() {
-  const int folder = OpenRetrying(AT_FDCWD, folder_.c_str(), O_PATH | O_DIRECTORY);
-  if (folder < 0) return {errno, kCounters};
-
+Failure VbdStatistics::Hold(Holding holding) {
+  // Files are looked up in a folder that is held, not by its name again.
+  int folder = folder_descriptor_;
   Failure failure;
-  bool any = false;
+  if (folder == kMissing) failure = OpenFolder(&folder);
+  if (failure.error == 0) {
+    failure = holding == Holding::kFiles
+                  ? OpenMissing(folder)
+                  : VisitFiles(folder, kAllCounters & ~seen_, [](Counter, int) { return 0; });
+  }
+  if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
+
+  if (IsOutOfDescriptors(failure.error)) {
+    holding = holding_;
+  } else if (failure.error != 0) {
+    if (folder != kMissing && folder != folder_descriptor_) close(folder);
+    Close();
+    return failure;
+  }
+  holding_ = holding;
+  if (holding != Holding::kFiles) CloseFiles();
+  if (holding != Holding::kFolder) {
+    if (folder != kMissing) close(folder);
+    folder = kMissing;
+  }
+  folder_descriptor_ = folder;
+  return failure;
+}
+
+Failure VbdStatistics::OpenFolder(int* folder) {
+  *folder = OpenRetrying(AT_FDCWD, folder_.c_str(), O_PATH | O_DIRECTORY);
+  if (*folder < 0) {
+    *folder = kMissing;
+    return {errno, kCounters};
+  }
+  struct statx status;  // fstat would need glibc 2.33
+  int error = statx(*folder, "", AT_EMPTY_PATH, STATX_INO, &status) == 0 ? 0 : errno;
+  if (error == 0) {
+    const Identity identity{status.stx_dev_major, status.stx_dev_minor, status.stx_ino};
+    if (identity_.has_value() && *identity_ != identity) error = ENODEV;
+    identity_ = identity;
+  }
+  if (error == 0) return {};
+  close(*folder);
+  *folder = kMissing;
+  return {error, kCounters};
+}
+
+Failure VbdStatistics::OpenMissing(int folder) {
+  Failure failure;
   for (const Counter counter : kOpenOrder) {
     int& descriptor = descriptors_[counter];
-    if (descriptor == kMissing) {
-      descriptor = OpenRetrying(folder, kFiles[counter].name, O_RDONLY);
-      if (descriptor < 0 && errno != ENOENT) {
-        failure = {errno, counter};
-        break;
-      }
+    if (descriptor != kMissing) continue;
+    descriptor = OpenRetrying(folder, kFiles[counter].name, O_RDONLY);
+    if (descriptor >= 0) {
+      seen_ |= 1u << counter;
+    } else if (errno != ENOENT) {
+      failure = {errno, counter};
+      break;
     }
-    any = any || descriptor != kMissing;
   }
-  close(folder);
-  if (failure.error == 0 && !any) failure = {ENOENT, kCounters};
   complete_ =
       descriptors_[kOpenOrder.front()] != kMissing && descriptors_[kOpenOrder.back()] != kMissing;
   return failure;
@@ -117,35 +176,83 @@ Failure VbdStatistics::OpenMissing() {
 template <typename Number>
 Failure VbdStatistics::Read(CounterSet wanted, Number* row) {
   if (!open_) return {EBADF, kCounters};
-  if (!complete_) {
-    const Failure failure = OpenMissing();
-    if (failure.error != 0) return failure;
-  }
-  for (unsigned counter = 0; counter < kCounters; ++counter) {
-    if ((wanted & (1u << counter)) == 0) continue;
-    const CounterFile& file = kFiles[counter];
-    int64_t value = -1;
-    if (descriptors_[counter] != kMissing) {
-      const int error = ReadCounter(descriptors_[counter], &value);
-      if (error != 0) return {error, counter};
-    }
-    row[file.column] = static_cast<Number>(value);
-    if (file.sectors) {
-      if (value > kMax / kBytesPerSector) return {EOVERFLOW, counter};
-      row[file.column + 1] = static_cast<Number>(value < 0 ? value : value * kBytesPerSector);
-    }
-  }
-  return {};
+  return holding_ == Holding::kFiles ? ReadHeld(wanted, row) : ReadBriefly(wanted, row);
 }
 
 template Failure VbdStatistics::Read(CounterSet, double*);
 template Failure VbdStatistics::Read(CounterSet, int64_t*);
 
-void VbdStatistics::Close() {
+template <typename Number>
+Failure VbdStatistics::ReadHeld(CounterSet wanted, Number* row) {
+  if (!complete_) {
+    const Failure failure = Hold(Holding::kFiles);
+    // Without a descriptor to look for the rest, what is there can still be read.
+    if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) return failure;
+  }
+  for (unsigned counter = 0; counter < kCounters; ++counter) {
+    if ((wanted & (1u << counter)) == 0) continue;
+    int64_t value = -1;
+    if (descriptors_[counter] != kMissing) {
+      const int error = ReadCounter(descriptors_[counter], &value);
+      if (error != 0) return {error, counter};
+    }
+    if (!Store(counter, value, row)) return {EOVERFLOW, counter};
+  }
+  return {};
+}
+
+// One file after the other, each opened and closed: it takes no more than two descriptors.
+template <typename Number>
+Failure VbdStatistics::ReadBriefly(CounterSet wanted, Number* row) {
+  for (unsigned counter = 0; counter < kCounters; ++counter) {
+    if ((wanted & (1u << counter)) != 0) Store(counter, -1, row);
+  }
+  int folder = folder_descriptor_;
+  Failure failure;
+  if (folder == kMissing) failure = OpenFolder(&folder);
+  if (failure.error != 0) return failure;
+  failure = VisitFiles(folder, wanted, [row](Counter counter, int descriptor) {
+    int64_t value = -1;
+    const int error = ReadCounter(descriptor, &value);
+    if (error != 0) return error;
+    return Store(counter, value, row) ? 0 : EOVERFLOW;
+  });
+  if (folder != folder_descriptor_) close(folder);
+  return failure;
+}
+
+// Opens each of the files, has it visited, and closes it. One that is not there is passed over,
+// unless it has been there: then the device is going.
+template <typename Visitor>
+Failure VbdStatistics::VisitFiles(int folder, CounterSet wanted, Visitor visit) {
+  for (const Counter counter : kOpenOrder) {
+    if ((wanted & (1u << counter)) == 0) continue;
+    const int descriptor = OpenRetrying(folder, kFiles[counter].name, O_RDONLY);
+    int error = 0;
+    if (descriptor >= 0) {
+      seen_ |= 1u << counter;
+      error = visit(counter, descriptor);
+      close(descriptor);
+    } else if (errno != ENOENT || (seen_ & (1u << counter)) != 0) {
+      error = errno;
+    }
+    if (error != 0) return {error, counter};
+  }
+  return {};
+}
+
+void VbdStatistics::CloseFiles() {
   for (int& descriptor : descriptors_) {
     if (descriptor != kMissing) close(descriptor);
     descriptor = kMissing;
   }
+}
+
+void VbdStatistics::Close() {
+  CloseFiles();
+  if (folder_descriptor_ != kMissing) close(folder_descriptor_);
+  folder_descriptor_ = kMissing;
+  holding_ = Holding::kNothing;
   open_ = false;
 }
 

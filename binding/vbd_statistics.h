@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace xen_block_stats {
@@ -21,6 +22,8 @@ enum Counter : unsigned {
 
 // A set of counters: bit 1 << Counter.
 using CounterSet = unsigned;
+
+constexpr CounterSet kAllCounters = (1u << kCounters) - 1;
 
 // What a row of numbers holds, in this order.
 enum Column : unsigned {
@@ -42,7 +45,13 @@ enum Column : unsigned {
 struct Failure {
   int error = 0;
   unsigned counter = kCounters;
+
+  // As one number: the counter above the errno.
+  uint32_t Encoded() const { return error == 0 ? 0 : counter << 16 | static_cast<uint32_t>(error); }
 };
+
+// Whether there was nothing wrong but that too many files are open, here or in all.
+bool IsOutOfDescriptors(int error);
 
 // The number in the text of a counter's file: decimal digits, ended by a newline or by the text.
 // Returns 0, EBADMSG or EOVERFLOW.
@@ -51,7 +60,11 @@ int ParseCounter(const char* text, size_t length, int64_t* value);
 // The folder with the statistics of a vbd, below .../bus/xen-backend/devices.
 std::string StatisticsFolder(const std::string& devices, uint32_t domid, uint32_t devid);
 
-// The statistics of one vbd, through descriptors that stay open. Not for two threads at a time.
+// What a vbd keeps open from one read to the next. Each costs that many descriptors, and the less
+// it keeps the longer a read takes: look-ups of paths are most of it.
+enum class Holding : unsigned { kNothing = 0, kFolder = 1, kFiles = kCounters };
+
+// The statistics of one vbd. Not for two threads at a time.
 class VbdStatistics {
  public:
   explicit VbdStatistics(std::string folder);
@@ -60,22 +73,46 @@ class VbdStatistics {
   VbdStatistics& operator=(const VbdStatistics&) = delete;
 
   // Opens what there is of the counters' files; it fails if there is none.
-  Failure Open();
+  Failure Open(Holding holding = Holding::kFiles);
 
-  // Reads the wanted counters, one pread each, into their columns of the row; the others are left
-  // alone. A counter that the kernel does not have is -1. After a failure the row means nothing.
-  // A device that is gone gives ENODEV, for ever; one that was closed, EBADF.
+  // Has it, while it is open, keep more or less open; never does it become another vbd by that.
+  // When there are too few descriptors it stays as it was, after any other failure it is closed.
+  Failure Hold(Holding holding);
+
+  // Reads the wanted counters into their columns of the row; the others are left alone. With files
+  // that are held that is one pread each. A counter that the kernel does not have is -1. After a
+  // failure the row means nothing. A device that is gone gives ENODEV or ENOENT, for ever, also
+  // when another one has come in its place; one that was closed, EBADF.
   template <typename Number>
   Failure Read(CounterSet wanted, Number* row);
 
   void Close();
 
+  bool is_open() const { return open_; }
+  Holding holding() const { return holding_; }
+
  private:
-  Failure OpenMissing();
+  Failure OpenFolder(int* folder);
+  Failure OpenMissing(int folder);
+  template <typename Number>
+  Failure ReadHeld(CounterSet wanted, Number* row);
+  template <typename Number>
+  Failure ReadBriefly(CounterSet wanted, Number* row);
+  template <typename Visitor>
+  Failure VisitFiles(int folder, CounterSet wanted, Visitor visit);
+  void CloseFiles();
 
   std::string folder_;
-  std::array<int, kCounters> descriptors_;
+  Holding holding_ = Holding::kNothing;
   bool open_ = false;
+  int folder_descriptor_;
+  std::array<int, kCounters> descriptors_;
+  // The folder that was opened, by its file system and inode: one of the same name may be another
+  // vbd's.
+  using Identity = std::array<uint64_t, 3>;
+  std::optional<Identity> identity_;
+  // The counters whose files have been there.
+  CounterSet seen_ = 0;
   // False while files may be missing because the kernel is just making the folder.
   bool complete_ = false;
 };

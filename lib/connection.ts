@@ -1,4 +1,5 @@
 import type { Host } from './disk';
+import { DiskSet, type DiskSetOptions } from './disk-set';
 import { Domain } from './domain';
 import { MAX_DOMID, identifyDomains, listDomids, type DomainIdentity } from './domain-identity';
 import { XenError, invalidType, outOfRange } from './errors';
@@ -19,6 +20,12 @@ export interface ConnectOptions {
    * the environment only, so `XENSTORED_PATH` is set while it connects: meant for tests and simulators.
    */
   xenstore?: string | undefined;
+}
+
+/** How xenstored is reached. */
+interface Reach {
+  readonly socket: string | undefined;
+  readonly timeoutMs: number;
 }
 
 /** As far as timers reach. */
@@ -53,7 +60,12 @@ export function connect(options: ConnectOptions = {}): Connection {
     // a relative path is below the asking domain's own folder
     const [own] = store.query().read(['domid']);
     const ownDomid = /^[0-9]{1,5}$/.test(own ?? '') ? Number(own) : 0;
-    return new Connection({ native, sysfs, ownDomid }, store, sectorSize ?? 'physical');
+    return new Connection(
+      { native, sysfs, ownDomid },
+      store,
+      { socket: xenstore, timeoutMs },
+      sectorSize ?? 'physical',
+    );
   } catch (error) {
     store.close();
     throw error;
@@ -69,14 +81,17 @@ function checkFile(argument: string, path: unknown): void {
 export class Connection {
   readonly #host: Host;
   readonly #xenstore: Xenstore;
+  readonly #reach: Reach;
   readonly #sectorSize: SectorSize;
   /** The domains that were given out, with the disks that they hold open. */
   readonly #domains = new Map<number, Domain>();
+  readonly #sets = new Set<{ close: () => void }>();
 
   /** @internal */
-  constructor(host: Host, xenstore: Xenstore, sectorSize: SectorSize) {
+  constructor(host: Host, xenstore: Xenstore, reach: Reach, sectorSize: SectorSize) {
     this.#host = host;
     this.#xenstore = xenstore;
+    this.#reach = reach;
     this.#sectorSize = sectorSize;
   }
 
@@ -106,9 +121,35 @@ export class Connection {
     throw invalidType('ref', 'of type number or string', ref);
   }
 
+  /**
+   * The disks that blkback serves to all guests, or to those that match: read all at once, and kept
+   * current by xenstore's watches. It looks at them all before it returns: on a host with thousands of
+   * disks that takes a while.
+   *
+   * @throws as {@link Connection.domains}.
+   */
+  diskSet(options?: DiskSetOptions & { bigint?: false }): DiskSet;
+  diskSet(options: DiskSetOptions & { bigint: true }): DiskSet<bigint>;
+  diskSet(options?: DiskSetOptions): DiskSet | DiskSet<bigint>;
+  diskSet(options: DiskSetOptions = {}): DiskSet | DiskSet<bigint> {
+    if (typeof options !== 'object' || (options as unknown) === null) {
+      throw invalidType('options', 'of type object', options);
+    }
+    this.#xenstore.checkOpen();
+    const { socket, timeoutMs } = this.#reach;
+    const forget = (set: { close: () => void }) => this.#sets.delete(set);
+    const set =
+      options.bigint === true
+        ? new DiskSet<bigint>(this.#host, socket, timeoutMs, options, forget)
+        : new DiskSet(this.#host, socket, timeoutMs, options, forget);
+    this.#sets.add(set);
+    return set;
+  }
+
   /** Ends the connection and closes all that was opened through it. */
   close(): void {
     this.#xenstore.close();
+    for (const set of this.#sets) set.close();
     for (const domid of this.#domains.keys()) this.#forget(domid);
   }
 

@@ -48,14 +48,14 @@ export interface DiskLocation {
   readonly description: string;
 }
 
-/** The folder of a backend of this domain. */
-function backendFolder(ownDomid: number, kind: DiskKind, domid: number): string {
-  return `/local/domain/${ownDomid}/backend/${kind}/${domid}`;
+/** The folder with all backends of a kind that a domain has. */
+export function kindFolder(ownDomid: number, kind: DiskKind): string {
+  return `/local/domain/${ownDomid}/backend/${kind}`;
 }
 
 /** The folders that have a domain's disks, as far as this domain serves them. */
 export function backendFolders(ownDomid: number, domid: number): string[] {
-  return BACKEND_KINDS.map(({ kind }) => backendFolder(ownDomid, kind, domid));
+  return BACKEND_KINDS.map(({ kind }) => `${kindFolder(ownDomid, kind)}/${domid}`);
 }
 
 /**
@@ -68,10 +68,7 @@ export function locateDisks(query: Query, ownDomid: number, domid: number): Disk
   const lists = query.list([...backendFolders(ownDomid, domid), ...libxlFolders]);
 
   const own = BACKEND_KINDS.flatMap(({ kind }, i) =>
-    devids(lists[i]?.names).map((devid) => {
-      const backend = `${backendFolder(ownDomid, kind, domid)}/${devid}`;
-      return { devid, kind, backend, backendDomid: ownDomid, description: backend };
-    }),
+    devids(lists[i]?.names).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
   );
   const notes = libxlFolders.flatMap((folder, i) =>
     devids(lists[BACKEND_KINDS.length + i]?.names).map((devid) => ({
@@ -88,7 +85,19 @@ export function locateDisks(query: Query, ownDomid: number, domid: number): Disk
   return [...byDevid.values()].sort((a, b) => a.devid - b.devid);
 }
 
-function devids(names: readonly string[] = []): number[] {
+/** Where a disk is described that we serve. */
+export function ownLocation(
+  ownDomid: number,
+  kind: DiskKind,
+  domid: number,
+  devid: number,
+): DiskLocation {
+  const backend = `${kindFolder(ownDomid, kind)}/${domid}/${devid}`;
+  return { devid, kind, backend, backendDomid: ownDomid, description: backend };
+}
+
+/** The devids among the names of a folder of disks. */
+export function devids(names: readonly string[] = []): number[] {
   return names
     .filter((name) => /^(0|[1-9][0-9]{0,9})$/.test(name))
     .map(Number)
@@ -123,9 +132,19 @@ const NODES = [
 
 /** What these disks are; one that has gone meanwhile is left out. */
 export function describeDisks(query: Query, locations: readonly DiskLocation[]): DiskInfo[] {
-  const values = query.read(
-    locations.flatMap(({ description }) => NODES.map((node) => `${description}/${node}`)),
-  );
+  return toDiskInfos(locations, query.read(diskNodes(locations)));
+}
+
+/** The nodes that describe disks. */
+export function diskNodes(locations: readonly DiskLocation[]): string[] {
+  return locations.flatMap(({ description }) => NODES.map((node) => `${description}/${node}`));
+}
+
+/** What disks are, by the values of their {@link diskNodes}; one that has none is left out. */
+export function toDiskInfos(
+  locations: readonly DiskLocation[],
+  values: readonly NodeText[],
+): DiskInfo[] {
   return locations.flatMap((location, i) => {
     const nodes = values.slice(i * NODES.length, (i + 1) * NODES.length);
     return nodes.every((node) => node === undefined) ? [] : [describe(location, nodes)];

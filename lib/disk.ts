@@ -188,7 +188,8 @@ export class Disk {
   }
 }
 
-function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
+/** A row of numbers as an object. */
+export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
   return {
     rdReq: row[Column.rdReq],
     rdSectors: row[Column.rdSectors],

@@ -1,6 +1,6 @@
 import { BACKEND_KINDS } from './backend';
-import { backendFolders } from './disk-info';
-import type { Query } from './xenstore';
+import { backendFolders, kindFolder } from './disk-info';
+import type { NodeText, Query } from './xenstore';
 
 /** The first of the domids that are not a domain's. */
 export const MAX_DOMID = 0x7ff0 - 1;
@@ -18,13 +18,12 @@ const VM = /^\/vm\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 export function listDomids(query: Query, ownDomid: number): number[] {
   const [domains] = query.list(['/local/domain']);
   if (domains?.refused !== true) return toDomids(domains?.names ?? []);
-  const served = query.list(
-    BACKEND_KINDS.map(({ kind }) => `/local/domain/${ownDomid}/backend/${kind}`),
-  );
+  const served = query.list(BACKEND_KINDS.map(({ kind }) => kindFolder(ownDomid, kind)));
   return toDomids(served.flatMap(({ names }) => names));
 }
 
-function toDomids(names: readonly string[]): number[] {
+/** The domids among the names of a folder of domains. */
+export function toDomids(names: readonly string[]): number[] {
   const domids = names
     .filter((name) => /^(0|[1-9][0-9]{0,4})$/.test(name))
     .map(Number)
@@ -38,16 +37,28 @@ export function identifyDomains(
   ownDomid: number,
   domids: readonly number[],
 ): DomainIdentity[] {
-  const nodes = domids.map((domid) => {
+  return toIdentities(ownDomid, domids, query.read(identityNodes(ownDomid, domids)));
+}
+
+/** The nodes that tell which domains these are. */
+export function identityNodes(ownDomid: number, domids: readonly number[]): string[] {
+  return domids.flatMap((domid) => {
     const folder = `/local/domain/${domid}`;
     // a driver domain may not look at others: it knows them by what it serves them
     const served = ownDomid === 0 ? [] : backendFolders(ownDomid, domid);
     return [folder, `${folder}/name`, `${folder}/vm`, ...served];
   });
-  const values = query.read(nodes.flat());
-  let next = 0;
+}
+
+/** Which domains these are, by the values of their {@link identityNodes}; without those that do not run. */
+export function toIdentities(
+  ownDomid: number,
+  domids: readonly number[],
+  values: readonly NodeText[],
+): DomainIdentity[] {
+  const each = identityNodes(ownDomid, [0]).length;
   return domids.flatMap((domid, i) => {
-    const [folder, name, vm, ...served] = values.slice(next, (next += nodes[i]?.length ?? 0));
+    const [folder, name, vm, ...served] = values.slice(i * each, (i + 1) * each);
     const running =
       typeof folder === 'string' ||
       (folder === null && served.some((value) => value !== undefined));
@@ -55,4 +66,9 @@ export function identifyDomains(
     const uuid = VM.exec(vm ?? '')?.[1]?.toLowerCase();
     return [{ domid, name: name == null || name === '' ? undefined : name, uuid }];
   });
+}
+
+/** Whether a domain is still the one that it was. */
+export function isSameDomain(a: DomainIdentity, b: DomainIdentity): boolean {
+  return a.domid === b.domid && a.uuid === b.uuid && (a.uuid !== undefined || a.name === b.name);
 }

@@ -8,7 +8,7 @@ import {
 } from './block-counters';
 import { Disk, type Host } from './disk';
 import { describeDisks, locateDisks, type DiskInfo } from './disk-info';
-import { identifyDomains, type DomainIdentity } from './domain-identity';
+import { identifyDomains, isSameDomain, type DomainIdentity } from './domain-identity';
 import { XenError, invalidType } from './errors';
 import { counterSet } from './native';
 import {
@@ -229,8 +229,8 @@ export class Domain {
    *
    * @internal
    */
-  is({ domid, name, uuid }: DomainIdentity): boolean {
-    return this.domid === domid && this.uuid === uuid && (uuid !== undefined || this.name === name);
+  is(identity: DomainIdentity): boolean {
+    return isSameDomain(this, identity);
   }
 
   /** @internal */

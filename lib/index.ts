@@ -7,6 +7,9 @@ export type {
   Domain,
   SkippedDisk,
 } from './domain';
+export type { DiskSample, DiskSet, DiskSetEvents, DiskSetOptions, SetValues } from './disk-set';
+export type { SetDisk } from './set-disk';
+export type { DiskRates } from './rates';
 export { DISK_COLUMNS, type Disk, type DiskStats } from './disk';
 export type { DiskInfo } from './disk-info';
 export type { DiskDriver, DiskKind } from './backend';

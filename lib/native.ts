@@ -4,8 +4,12 @@ import { XenError } from './errors';
 
 /** An open vbd in the addon. */
 export type VbdHandle = object & { readonly vbd: unique symbol };
+/** The vbds of a set in the addon. */
+export type SetHandle = object & { readonly set: unique symbol };
 /** A connection to xenstored in the addon. */
 export type XenstoreHandle = object & { readonly xenstore: unique symbol };
+/** A connection to xenstored that tells of changes, in the addon. */
+export type WatchHandle = object & { readonly watch: unique symbol };
 
 /** A failure of the counters: an errno in the low 16 bits, and above it which file it was about. */
 export type VbdFailure = number;
@@ -16,6 +20,22 @@ export interface XenstoreFailure {
   errno: number;
 }
 
+/** What xenstored can be asked to do with paths, by the numbers of binding/xenstore_link.h. */
+export const Operation = { read: 0, list: 1, watch: 2, unwatch: 3 } as const;
+
+/** The answer about a path: an errno, the node's value, the names of its children, null for a watch. */
+export type XenstoreAnswer = number | Buffer | string[] | null;
+
+/** What a watch has to tell. */
+export interface WatchNews {
+  /** Paths, cut off after six names. */
+  changed: string[];
+  /** No more will be told. */
+  broken: boolean;
+  /** To what was posted. */
+  answers?: XenstoreAnswer[] | XenstoreFailure;
+}
+
 /** What binding/addon.cc exports. */
 interface Addon {
   /** The memory that every read fills: one row, as doubles or as 64-bit integers. */
@@ -23,21 +43,44 @@ interface Addon {
   openVbd(devices: string, domid: number, devid: number): VbdHandle | VbdFailure;
   readVbd(vbd: VbdHandle, counters: number): VbdFailure | undefined;
   closeVbd(vbd: VbdHandle): void;
+  openFilesLimit(): number;
+  openSet(devices: string, descriptors: number): SetHandle;
+  /** `vbds`: pairs of domid and devid. */
+  prepareSet(set: SetHandle, vbds: Uint32Array): void;
+  /** Returns how many are not open. */
+  assignSet(set: SetHandle, vbds: Uint32Array): number;
+  /** Returns how many failed; -1 if the arrays are too short. */
+  sampleSet(
+    set: SetHandle,
+    values: Float64Array | BigInt64Array,
+    failures: Uint32Array,
+    clock: BigInt64Array,
+  ): number;
+  closeSet(set: SetHandle): void;
   openXenstore(socket: string | undefined): XenstoreHandle;
-  /** For each path: an errno, or the node's value, or the names of its children. */
   askXenstore(
     xenstore: XenstoreHandle,
-    directory: false,
+    operation: number,
     paths: readonly string[],
     timeoutMs: number,
-  ): (number | Buffer)[] | XenstoreFailure;
-  askXenstore(
-    xenstore: XenstoreHandle,
-    directory: true,
-    paths: readonly string[],
-    timeoutMs: number,
-  ): (number | string[])[] | XenstoreFailure;
+  ): XenstoreAnswer[] | XenstoreFailure;
   closeXenstore(xenstore: XenstoreHandle): void;
+  /** Undefined if no thread is to be had. */
+  openWatch(
+    socket: string | undefined,
+    notify: () => void,
+    timeoutMs: number,
+  ): WatchHandle | undefined;
+  askWatch(
+    watch: WatchHandle,
+    operation: number,
+    paths: readonly string[],
+    timeoutMs: number,
+  ): XenstoreAnswer[] | XenstoreFailure;
+  postWatch(watch: WatchHandle, operation: number, paths: readonly string[]): void;
+  takeWatch(watch: WatchHandle): WatchNews;
+  keepWatchAlive(watch: WatchHandle, alive: boolean): void;
+  closeWatch(watch: WatchHandle): void;
 }
 
 /** The counters that a read can be asked for, each a bit, in the order of binding/vbd_statistics.h. */

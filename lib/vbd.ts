@@ -1,12 +1,17 @@
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { Reader, ReaderTarget } from './backend';
 import { XenError } from './errors';
 import { decodeFailure, type Native, type VbdFailure, type VbdHandle } from './native';
 
+/** Where the kernel has a folder for each device that this domain serves. */
+export function devicesFolder(sysfs: string): string {
+  return `${sysfs}/bus/xen-backend/devices`;
+}
+
 /** Opens the statistics that Linux's blkback keeps of a disk. */
 export function openVbd(target: ReaderTarget): Reader {
-  const devices = `${target.sysfs}/bus/xen-backend/devices`;
-  const handle = target.native.openVbd(devices, target.domid, target.devid);
+  const handle = target.native.openVbd(devicesFolder(target.sysfs), target.domid, target.devid);
   if (typeof handle === 'number') throw statisticsError(target, handle, 'open');
   return new VbdReader(target, handle);
 }
@@ -35,13 +40,14 @@ class VbdReader implements Reader {
   }
 }
 
-function statisticsError(
-  { sysfs, domid, devid, disk }: ReaderTarget,
+/** The error for a failure of a vbd's statistics. */
+export function statisticsError(
+  { sysfs, domid, devid, disk }: Omit<ReaderTarget, 'native'>,
   failure: VbdFailure,
   syscall: string,
 ): XenError {
   const { errno, file } = decodeFailure(failure);
-  const folder = `${sysfs}/bus/xen-backend/devices/vbd-${domid}-${devid}/statistics`;
+  const folder = `${devicesFolder(sysfs)}/vbd-${domid}-${devid}/statistics`;
   const path = file === undefined ? folder : `${folder}/${file}`;
   const what = file === undefined ? 'cannot open bus path' : 'cannot read';
   return new XenError(
@@ -57,19 +63,20 @@ function statisticsError(
   );
 }
 
+const { EBADMSG, EOVERFLOW, ENOENT, EMFILE, ENFILE } = constants.errno;
+
 function reason(errno: number): string {
-  const name = getSystemErrorName(-errno);
-  switch (name) {
-    case 'EBADMSG':
+  switch (errno) {
+    case EBADMSG:
       return 'it does not hold a number';
-    case 'EOVERFLOW':
+    case EOVERFLOW:
       return 'its number does not fit in 64 bits with a sign';
-    case 'ENOENT':
+    case ENOENT:
       return 'ENOENT, the kernel has no statistics of it';
-    case 'EMFILE':
-    case 'ENFILE':
-      return `${name}, too many open files: raise the limit (ulimit -n), each disk takes seven`;
+    case EMFILE:
+    case ENFILE:
+      return `${getSystemErrorName(-errno)}, too many open files: raise the limit (ulimit -n), each disk takes seven`;
     default:
-      return name;
+      return getSystemErrorName(-errno);
   }
 }

@@ -1,7 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import { getSystemErrorName } from 'node:util';
 import { XenError } from './errors';
-import type { Native, XenstoreFailure, XenstoreHandle } from './native';
+import {
+  Operation,
+  type Native,
+  type XenstoreAnswer,
+  type XenstoreFailure,
+  type XenstoreHandle,
+} from './native';
 
 /** A node's value: its text; null if it may not be read or is not text; undefined if there is none. */
 export type NodeText = string | null | undefined;
@@ -26,20 +32,23 @@ export class Xenstore {
 
   /** Opens a query, for one call of the public interface: all its answers come within timeoutMs. */
   query(): Query {
-    if (this.#handle === undefined) {
-      throw new XenError('ERR_XEN_CLOSED', 'the connection to Xen is closed');
-    }
-    return new Query(this.#native, this.#handle, this.#timeoutMs);
+    return new Query(this.#native, this.#open(), this.#timeoutMs);
   }
 
-  get closed(): boolean {
-    return this.#handle === undefined;
+  /** @throws XenError `ERR_XEN_CLOSED`. */
+  checkOpen(): void {
+    this.#open();
   }
 
   close(): void {
     if (this.#handle === undefined) return;
     this.#native.closeXenstore(this.#handle);
     this.#handle = undefined;
+  }
+
+  #open(): XenstoreHandle {
+    if (this.#handle !== undefined) return this.#handle;
+    throw new XenError('ERR_XEN_CLOSED', 'the connection to Xen is closed');
   }
 }
 
@@ -59,64 +68,70 @@ export class Query {
 
   /** The values of these nodes. */
   read(paths: readonly string[]): NodeText[] {
-    if (paths.length === 0) return [];
-    const answers = this.#native.askXenstore(this.#handle, false, paths, this.#remainingMs());
-    if (!Array.isArray(answers)) throw this.#error(answers);
-    return answers.map((answer) => {
-      if (typeof answer === 'number') return isRefusal(answer) ? null : undefined;
-      if (!isUtf8(answer)) return null;
-      const text = answer.toString();
-      return CONTROL_CHARACTER.test(text) ? null : text;
-    });
+    return this.#ask(Operation.read, paths).map(toText);
   }
 
   /** The names of the children of these nodes; none for a node that is not there. */
   list(paths: readonly string[]): { names: string[]; refused: boolean }[] {
+    return this.#ask(Operation.list, paths).map((answer) => ({
+      names: toNames(answer),
+      refused: isRefusal(answer),
+    }));
+  }
+
+  #ask(operation: number, paths: readonly string[]): XenstoreAnswer[] {
     if (paths.length === 0) return [];
-    const answers = this.#native.askXenstore(this.#handle, true, paths, this.#remainingMs());
-    if (!Array.isArray(answers)) throw this.#error(answers);
-    return answers.map((answer) =>
-      typeof answer === 'number'
-        ? { names: [], refused: isRefusal(answer) }
-        : { names: answer, refused: false },
-    );
-  }
-
-  #remainingMs(): number {
-    return Math.max(0, this.#deadline - performance.now());
-  }
-
-  #error({ failure, errno }: XenstoreFailure): XenError {
-    const reason = errno > 0 ? getSystemErrorName(-errno) : 'no reason given';
-    switch (failure) {
-      case 'library':
-        return new XenError(
-          'ERR_XEN_NO_LIBXENSTORE',
-          'libxenstore is not installed: install libxenstore4 (Debian, Ubuntu) or xen-libs (Fedora, SUSE)',
-          { syscall: 'dlopen' },
-        );
-      case 'connect':
-        return new XenError(
-          'ERR_XENSTORE_CONNECT',
-          `cannot connect to xenstored: ${reason} (is it running here, and is this user allowed to ask it?)`,
-          { errno, syscall: 'xs_open' },
-        );
-      case 'timeout':
-        return new XenError(
-          'ERR_XENSTORE_TIMEOUT',
-          `xenstored did not answer within ${this.#timeoutMs} ms`,
-          { errno },
-        );
-      case 'broken':
-        return new XenError(
-          'ERR_XENSTORE_IO',
-          `the connection to xenstored broke: ${reason} (the next call makes a new one)`,
-          { errno },
-        );
-    }
+    const remainingMs = Math.max(0, this.#deadline - performance.now());
+    const answers = this.#native.askXenstore(this.#handle, operation, paths, remainingMs);
+    if (!Array.isArray(answers)) throw xenstoreError(answers, this.#timeoutMs);
+    return answers;
   }
 }
 
-function isRefusal(errno: number): boolean {
-  return errno === EACCES || errno === EPERM;
+/** A node's value in an answer. */
+export function toText(answer: XenstoreAnswer | undefined): NodeText {
+  if (!Buffer.isBuffer(answer)) return isRefusal(answer) ? null : undefined;
+  if (!isUtf8(answer)) return null;
+  const text = answer.toString();
+  return CONTROL_CHARACTER.test(text) ? null : text;
+}
+
+/** The names of a node's children in an answer. */
+export function toNames(answer: XenstoreAnswer | undefined): string[] {
+  return Array.isArray(answer) ? answer : [];
+}
+
+function isRefusal(answer: XenstoreAnswer | undefined): boolean {
+  return answer === EACCES || answer === EPERM;
+}
+
+/** The error for what kept xenstored from answering. */
+export function xenstoreError({ failure, errno }: XenstoreFailure, timeoutMs: number): XenError {
+  const reason = errno > 0 ? getSystemErrorName(-errno) : 'no reason given';
+  switch (failure) {
+    case 'library':
+      return new XenError(
+        'ERR_XEN_NO_LIBXENSTORE',
+        'libxenstore is not installed: install libxenstore4 (Debian, Ubuntu) or xen-libs (Fedora, SUSE)',
+        { syscall: 'dlopen' },
+      );
+    case 'connect':
+      return new XenError(
+        'ERR_XENSTORE_CONNECT',
+        `cannot connect to xenstored: ${reason} (is it running here, and is this user allowed to ask it?)`,
+        { errno, syscall: 'xs_open' },
+      );
+    case 'timeout':
+      return new XenError(
+        'ERR_XENSTORE_TIMEOUT',
+        `xenstored did not answer within ${timeoutMs} ms`,
+        { errno },
+      );
+    case 'broken':
+      return new XenError(
+        'ERR_XENSTORE_IO',
+        `the connection to xenstored broke: ${reason} (the next call makes a new one)`,
+        { errno },
+      );
+  }
 }

@@ -1,0 +1,50 @@
+#include "notifier.h"
+
+namespace xen_block_stats {
+
+std::shared_ptr<Notifier> Notifier::Make(Napi::Env env, Napi::Function function) {
+  auto notifier = std::make_shared<Notifier>();
+  // Node may drop the function before this is closed, when the environment ends: it must not be
+  // called any more by then, whatever threads still run.
+  const auto dropped = [](napi_env, void* data, void*) {
+    const std::unique_ptr<std::shared_ptr<Notifier>> it(
+        static_cast<std::shared_ptr<Notifier>*>(data));
+    std::lock_guard<std::mutex> lock((*it)->mutex_);
+    (*it)->function_ = nullptr;
+  };
+  constexpr size_t kMostWaiting = 1;
+  constexpr size_t kUsers = 1;
+  auto keeper = std::make_unique<std::shared_ptr<Notifier>>(notifier);
+  const napi_status status = napi_create_threadsafe_function(
+      env, function, nullptr, Napi::String::New(env, "xen-block-stats"), kMostWaiting, kUsers,
+      keeper.get(), dropped, nullptr, nullptr, &notifier->function_);
+  if (status != napi_ok) return nullptr;
+  keeper.release();
+  napi_unref_threadsafe_function(env, notifier->function_);
+  return notifier;
+}
+
+void Notifier::Notify() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (function_ != nullptr)
+    napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Notifier::KeepAlive(Napi::Env env, bool alive) {
+  if (function_ == nullptr) return;
+  if (alive) {
+    napi_ref_threadsafe_function(env, function_);
+  } else {
+    napi_unref_threadsafe_function(env, function_);
+  }
+}
+
+void Notifier::Close() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const napi_threadsafe_function function = function_;
+  function_ = nullptr;
+  lock.unlock();
+  if (function != nullptr) napi_release_threadsafe_function(function, napi_tsfn_abort);
+}
+
+}  // namespace xen_block_stats

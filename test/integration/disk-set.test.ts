@@ -1,0 +1,346 @@
+import { once } from 'node:events';
+import { readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  DISK_COLUMNS,
+  connect,
+  type Connection,
+  type DiskSet,
+  type DiskSetOptions,
+  type SetDisk,
+} from 'xen-block-stats';
+import { HOSTS } from './hosts';
+import { RealHost, type TestHost } from './hosts/real-host';
+
+const label = ({ domain, name }: SetDisk) => `${String(domain)}/${name}`;
+
+describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
+  let host: TestHost;
+  let xen: Connection;
+
+  beforeEach(async () => {
+    host = await start();
+    await host.addGuest({
+      name: 'web1',
+      disks: [
+        { name: 'xvdb', source: '/dev/vg/web1-data', counters: { rd_req: 2 } },
+        { name: 'xvda', source: '/dev/vg/web1', counters: { rd_req: 1, rd_sect: 8 } },
+      ],
+    });
+    await host.addGuest({
+      name: 'db',
+      disks: [{ name: 'xvda', source: '/dev/vg/db', counters: { rd_req: 3 } }],
+    });
+    xen = connect(host.connectOptions);
+  });
+  afterEach(async () => {
+    xen.close();
+    await host.stop();
+  });
+
+  /** The column of one counter. */
+  const column = (set: DiskSet, name: (typeof DISK_COLUMNS)[number]) =>
+    set.disks.map((_, i) => set.values[i * set.columns.length + set.columns.indexOf(name)]);
+
+  /** Waits until the set has as many disks. */
+  async function untilDisks(set: DiskSet, count: number): Promise<void> {
+    while (set.disks.length !== count) {
+      await Promise.race([once(set, 'add'), once(set, 'remove')]);
+    }
+  }
+
+  test('has the disks of all guests from the first moment, by domid and devid', () => {
+    const set = xen.diskSet();
+    expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
+    expect(set.disks[0]).toMatchObject({ domid: 1, devid: 51712, name: 'xvda', domain: 'web1' });
+    expect(set.disks[0]?.uuid).toMatch(/^[0-9a-f-]{36}$/);
+    expect(set.disks[0]?.info).toEqual(xen.domain('web1').disks()[0]);
+    expect(set.watching).toBe(true);
+  });
+
+  test('has -1 everywhere before the first sample, and then a row for each disk', () => {
+    const set = xen.diskSet();
+    expect(set.values).toEqual(new Float64Array(27).fill(-1));
+    expect(set.timestamp).toBe(0n);
+    const before = process.hrtime.bigint();
+    expect(set.sample()).toBe(set);
+    expect(set.timestamp).toBeGreaterThan(before);
+    expect(set.timestamp).toBeLessThan(process.hrtime.bigint());
+    expect(set.columns).toBe(DISK_COLUMNS);
+    expect([...set.values.subarray(0, 9)]).toEqual([1, 8, 4096, 0, 0, 0, 0, 0, 0]);
+    expect(column(set, 'rdReq')).toEqual([1, 2, 3]);
+    expect(set.errors.size).toBe(0);
+  });
+
+  test('gives bigints when asked for', async () => {
+    await host.setCounters(2, 'xvda', { rd_req: 2n ** 63n - 1n });
+    const set = xen.diskSet({ bigint: true }).sample();
+    expect(set.values).toBeInstanceOf(BigInt64Array);
+    expect(set.values[18]).toBe(2n ** 63n - 1n);
+  });
+
+  test('can be iterated over, disk by disk', async () => {
+    const set = xen.diskSet();
+    expect([...set].map(({ stats }) => stats)).toEqual([undefined, undefined, undefined]);
+    await host.setCounters(2, 'xvda', { wr_req: 5, wr_sect: 40 });
+    const [first, , last] = [...set.sample()];
+    expect(first?.disk).toBe(set.disks[0]);
+    expect(first?.stats).toEqual(xen.domain(1).disk('xvda').read());
+    expect(last?.stats).toMatchObject({ wrReq: 5, wrSectors: 40, wrBytes: 20480 });
+    expect(last?.error).toBeUndefined();
+  });
+
+  test('has only those that match', async () => {
+    const set = xen.diskSet({ filter: ({ domain }) => domain === 'db' });
+    expect(set.disks.map(label)).toEqual(['db/xvda']);
+    await host.attachDisk(1, { name: 'xvdc', source: '/dev/vg/other' });
+    await host.attachDisk(2, { name: 'xvdc', source: '/dev/vg/more' });
+    await untilDisks(set, 2);
+    expect(set.disks.map(label)).toEqual(['db/xvda', 'db/xvdc']);
+  });
+
+  test('has no row for a disk that blkback has no numbers of', async () => {
+    await host.attachDisk(1, { name: 'xvdd', source: '/srv/a.qcow2', kind: 'qdisk' });
+    await host.attachDisk(1, { name: 'hdc', deviceType: 'cdrom' });
+    const set = xen.diskSet();
+    expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
+  });
+
+  test('takes disks in and lets them go as they come and go, and tells', async () => {
+    const set = xen.diskSet();
+    const told: string[] = [];
+    set.on('add', (disk) => told.push(`+${label(disk)}`));
+    set.on('remove', (disk) => told.push(`-${label(disk)}`));
+    const [web1] = set.disks;
+    const generation = set.generation;
+
+    await host.attachDisk(2, { name: 'xvdb', source: '/dev/vg/x', counters: { rd_req: 4 } });
+    await untilDisks(set, 4);
+    expect(set.generation).not.toBe(generation);
+    expect(column(set.sample(), 'rdReq')).toEqual([1, 2, 3, 4]);
+
+    await host.addGuest({ name: 'mail', disks: [{ name: 'xvda', source: '/dev/vg/mail' }] });
+    await untilDisks(set, 5);
+    await host.removeGuest(2);
+    await untilDisks(set, 3);
+    await host.detachDisk(1, 'xvdb');
+    await untilDisks(set, 2);
+    expect(set.disks.map(label)).toEqual(['web1/xvda', 'mail/xvda']);
+    expect(set.disks[0]).toBe(web1);
+    expect(column(set.sample(), 'rdReq')).toEqual([1, 0]);
+    expect(told).toEqual(['+db/xvdb', '+mail/xvda', '-db/xvda', '-db/xvdb', '-web1/xvdb']);
+  });
+
+  test('keeps what was sampled of a disk when its row moves', async () => {
+    const set = xen.diskSet().sample();
+    const { disks, values } = set;
+    await host.detachDisk(1, 'xvda');
+    await untilDisks(set, 2);
+    expect(column(set, 'rdReq')).toEqual([2, 3]);
+    // whoever holds the old ones has them as they were
+    expect(disks).toHaveLength(3);
+    expect(values[0]).toBe(1);
+  });
+
+  test('is not disturbed by a disk that fails: -1, an error, and back again', async () => {
+    const set = xen.diskSet();
+    const path = join(
+      host.connectOptions.sysfs,
+      'bus/xen-backend/devices/vbd-1-51728/statistics/rd_sect',
+    );
+    writeFileSync(path, 'rubbish\n');
+    expect(column(set.sample(), 'rdReq')).toEqual([1, -1, 3]);
+    expect([...set.values.subarray(9, 18)]).toEqual(Array(9).fill(-1));
+    const [[disk, error] = []] = set.errors;
+    expect(disk).toBe(set.disks[1]);
+    expect(error).toMatchObject({
+      code: 'ERR_XEN_STATS_UNAVAILABLE',
+      path,
+      domid: 1,
+      disk: 'xvdb',
+      message: `cannot read ${path}: it does not hold a number (disk xvdb)`,
+    });
+    expect([...set][1]).toMatchObject({
+      stats: undefined,
+      error: { code: 'ERR_XEN_STATS_UNAVAILABLE' },
+    });
+
+    writeFileSync(path, '16\n');
+    while (set.sample().errors.size > 0) await new Promise(setImmediate);
+    expect(column(set, 'rdSectors')).toEqual([8, 16, 0]);
+  });
+
+  test('follows a domain that is renamed', async () => {
+    const set = xen.diskSet();
+    await host.write('/local/domain/1/name', 'www');
+    while (set.disks[0]?.domain !== 'www') await new Promise(setImmediate);
+    expect(set.disks.map(label)).toEqual(['www/xvda', 'www/xvdb', 'db/xvda']);
+  });
+
+  test('another domain with the same domid is other disks', async () => {
+    const set = xen.diskSet();
+    const [, , old] = set.disks;
+    await host.removeGuest(2);
+    const disks = [{ name: 'xvda', source: '/dev/vg/db', counters: { rd_req: 30 } }];
+    await host.addGuest({
+      name: 'db',
+      domid: 2,
+      uuid: 'cccccccc-0000-4000-8000-000000000002',
+      disks,
+    });
+    while (set.disks[2] === undefined || set.disks[2] === old) await new Promise(setImmediate);
+    expect(set.disks[2]).toMatchObject({ uuid: 'cccccccc-0000-4000-8000-000000000002' });
+    expect(column(set.sample(), 'rdReq')).toEqual([1, 2, 30]);
+  });
+
+  test('finds new memory when its own was given away', async () => {
+    const set = xen.diskSet().sample();
+    structuredClone(set.values, { transfer: [set.values.buffer as ArrayBuffer] });
+    expect(set.values).toHaveLength(0);
+    expect([...set].map(({ stats }) => stats)).toEqual([undefined, undefined, undefined]);
+    expect(column(set.sample(), 'rdReq')).toEqual([1, 2, 3]);
+    expect(set.rates()).toEqual([undefined, undefined, undefined]);
+
+    structuredClone(set.values, { transfer: [set.values.buffer as ArrayBuffer] });
+    await host.detachDisk(1, 'xvdb');
+    await untilDisks(set, 2);
+    expect(column(set.sample(), 'rdReq')).toEqual([1, 3]);
+  });
+
+  test('tells what each disk does a second, as iostat does', async () => {
+    const set = xen.diskSet().sample();
+    expect(set.rates()).toEqual([undefined, undefined, undefined]);
+    const start = set.timestamp;
+    await host.setCounters(2, 'xvda', { rd_req: 7, rd_sect: 64, wr_req: 1, f_req: 2 });
+    await host.setCounters(1, 'xvdb', { rd_req: 1 });
+    const [idle, reset, busy] = set.sample().rates();
+    const seconds = Number(set.timestamp - start) / 1e9;
+    expect(busy).toEqual({
+      reset: false,
+      rPerSec: 4 / seconds,
+      wPerSec: 1 / seconds,
+      rkBPerSec: 32 / seconds,
+      wkBPerSec: 0,
+      rareqSz: 8,
+      wareqSz: 0,
+      fPerSec: 2 / seconds,
+      dPerSec: 0,
+      ooPerSec: 0,
+    });
+    expect(idle).toMatchObject({ reset: false, rPerSec: 0, rareqSz: 0 });
+    // its counters went backwards
+    expect(reset).toMatchObject({ reset: true, rPerSec: 0, rkBPerSec: 0 });
+  });
+
+  test('xen.close() closes it', () => {
+    const set = xen.diskSet().sample();
+    xen.close();
+    expect(() => set.sample()).toThrow(expect.objectContaining({ code: 'ERR_XEN_CLOSED' }));
+    expect(() => xen.diskSet()).toThrow(expect.objectContaining({ code: 'ERR_XEN_CLOSED' }));
+    expect(set.disks).toHaveLength(3);
+    set.close();
+  });
+
+  test('close() in a listener ends everything there', async () => {
+    const set = xen.diskSet();
+    const added: SetDisk[] = [];
+    set.on('add', (disk) => {
+      added.push(disk);
+      set.close();
+    });
+    const other = xen.diskSet();
+    await host.addGuest({
+      name: 'mail',
+      disks: [
+        { name: 'xvda', source: '/dev/vg/m1' },
+        { name: 'xvdb', source: '/dev/vg/m2' },
+      ],
+    });
+    await untilDisks(other, 5);
+    while (added.length === 0) await new Promise(setImmediate);
+    expect(added).toHaveLength(1);
+  });
+
+  test.each<[DiskSetOptions, string]>([
+    [{ filter: 'web1' as never }, 'ERR_INVALID_ARG_TYPE'],
+    [{ bigint: 1 as never }, 'ERR_INVALID_ARG_TYPE'],
+    [{ maxOpenFiles: '7' as never }, 'ERR_INVALID_ARG_TYPE'],
+    [{ maxOpenFiles: -1 }, 'ERR_OUT_OF_RANGE'],
+    [{ maxOpenFiles: 0.5 }, 'ERR_OUT_OF_RANGE'],
+  ])('refuses %p', (options, code) => {
+    expect(() => xen.diskSet(options)).toThrow(expect.objectContaining({ code }));
+    expect(() => xen.diskSet(null as never)).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
+    );
+  });
+
+  describe('with few descriptors', () => {
+    /** How many files and folders of disks are open for reading: the host has them open to write. */
+    const files = () =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          const flags = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
+          return (
+            /^flags:\s\d*[04]$/m.test(flags) &&
+            readlinkSync(`/proc/self/fd/${fd}`).includes('/vbd-')
+          );
+        } catch {
+          return false; // the folder's own
+        }
+      }).length;
+
+    test.each([
+      [100, 21],
+      [23, 21],
+      [22, 15],
+      [17, 15],
+      [11, 9],
+      [5, 3],
+      [4, 2],
+      [2, 0],
+      [0, 0],
+    ])('of %i holds %i, and gives the same numbers', async (maxOpenFiles, held) => {
+      const before = files();
+      const set = xen.diskSet({ maxOpenFiles });
+      expect(files() - before).toBe(held);
+      expect(column(set.sample(), 'rdReq')).toEqual([1, 2, 3]);
+      expect([...set].map(({ stats }) => stats)).toEqual([
+        xen.domain(1).disk('xvda').read(),
+        xen.domain(1).disk('xvdb').read(),
+        xen.domain(2).disk('xvda').read(),
+      ]);
+      await host.detachDisk(1, 'xvda');
+      expect(column(set.sample(), 'rdReq')).toEqual([-1, 2, 3]);
+      await untilDisks(set, 2);
+      expect(column(set.sample(), 'rdReq')).toEqual([2, 3]);
+      set.close();
+    });
+
+    test('holds more again when other disks go', async () => {
+      const before = files();
+      const set = xen.diskSet({ maxOpenFiles: 11 });
+      expect(files() - before).toBe(9);
+      await host.removeGuest(2);
+      await untilDisks(set, 2);
+      expect(files() - before).toBe(8);
+      await host.detachDisk(1, 'xvdb');
+      await untilDisks(set, 1);
+      expect(files() - before).toBe(7);
+    });
+  });
+});
+
+test('a set needs no more than the folder of a disk to be there, for the row to be', async () => {
+  const host = await RealHost.start();
+  await host.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
+  const folder = join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712');
+  rmSync(folder, { recursive: true });
+  const xen = connect(host.connectOptions);
+  const set = xen.diskSet().sample();
+  expect(set.errors.get(set.disks[0] as SetDisk)).toMatchObject({
+    code: 'ERR_XEN_STATS_UNAVAILABLE',
+    errno: 2,
+  });
+  xen.close();
+  await host.stop();
+});
