@@ -1,6 +1,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -25,10 +26,24 @@ export class RealXenstored {
       env: { ...process.env, XENSTORED_RUNDIR: this.folder, LD_PRELOAD: this.#stub },
       stdio: 'ignore',
     });
-    while (!existsSync(this.socket)) {
+    while (!(await this.#listens())) {
       if (this.#daemon.exitCode !== null) throw new Error('xenstored ended at once');
       await delay(5);
     }
+  }
+
+  /** Its socket is there a moment before it listens. */
+  #listens(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const probe = createConnection(this.socket);
+      probe.once('connect', () => {
+        probe.destroy();
+        resolve(true);
+      });
+      probe.once('error', () => {
+        resolve(false);
+      });
+    });
   }
 
   /** Writes nodes, as the xenstore command line does. */
