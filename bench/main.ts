@@ -90,7 +90,7 @@ async function main(): Promise<void> {
   const xenstored = new RealXenstored();
   await xenstored.start();
   const backend = '/local/domain/0/backend/vbd/1/51712';
-  xenstored.write([
+  await xenstored.write([
     ['/local/domain/1/name', 'web1'],
     ['/local/domain/1/device/vbd/51712/backend', backend],
     [`${backend}/dev`, 'xvda'],

@@ -80,8 +80,9 @@ export class DeviceFolder {
   /**
    * @param bus - the folder that has `devices`.
    * @param device - its name there: `vbd-1-51712`.
+   * @param values - what its counters begin with; default: 0.
    */
-  constructor(bus: string, device: string, hasStatistics: boolean) {
+  constructor(bus: string, device: string, hasStatistics: boolean, values: Partial<Counters> = {}) {
     this.#folder = join(bus, 'devices', device);
     this.#workshop = join(bus, `${device}.workshop`);
     // made elsewhere and moved, so that nobody sees half of it
@@ -93,7 +94,7 @@ export class DeviceFolder {
         const path = join(this.#workshop, 'statistics', counter);
         this.#files.set(counter, { descriptor: openSync(path, 'wx', 0o444), text: '' });
       }
-      this.set({});
+      this.set(values);
     }
     renameSync(this.#workshop, this.#folder);
   }

@@ -123,9 +123,8 @@ export class Simulation {
 
     const here = options.backendDomid === ownDomid && !(kind === 'vbd' && isEmptyDrive(disk));
     const folder = here
-      ? new DeviceFolder(this.#bus, `${kind}-${domid}-${devid}`, kind === 'vbd')
+      ? new DeviceFolder(this.#bus, `${kind}-${domid}-${devid}`, kind === 'vbd', disk.counters)
       : undefined;
-    if (disk.counters) folder?.set(disk.counters);
     const stream = this.#newStream(domid, devid, disk);
     disks.set(devid, { options, connected: false, folder, stream });
     this.#write(diskNodes(toolstack, domid, options));

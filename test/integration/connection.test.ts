@@ -125,7 +125,7 @@ describe('a connection', () => {
   test('that xenstored closed is made anew within the same call', async () => {
     await host.xenstored.kill();
     await host.xenstored.start();
-    host.xenstored.write([['/local/domain/5/name', 'again']]);
+    await host.xenstored.write([['/local/domain/5/name', 'again']]);
     expect(xen.domains().map(({ name }) => name)).toEqual(['again']);
   });
 

@@ -51,7 +51,7 @@ export class RealHost implements TestHost {
     const host = new RealHost();
     mkdirSync(join(host.#bus, 'devices'), { recursive: true });
     await host.xenstored.start();
-    host.xenstored.write(dom0Nodes('xl'));
+    await host.xenstored.write(dom0Nodes('xl'));
     return host;
   }
 
@@ -60,60 +60,78 @@ export class RealHost implements TestHost {
     const uuid = guest.uuid ?? `00000000-0000-4000-8000-${String(domid).padStart(12, '0')}`;
     const spec = { name, domid, uuid };
     this.#guests.set(domid, { spec, disks: new Map() });
-    this.xenstored.write(guestNodes('xl', spec));
-    for (const disk of disks) await this.attachDisk(domid, disk);
+    await this.xenstored.write(guestNodes('xl', spec));
+    await this.attachDisks(domid, disks);
     return { domid, uuid };
   }
 
   async removeGuest(domid: number) {
     const { spec, disks } = this.#guest(domid);
-    for (const { options } of disks.values()) await this.detachDisk(domid, options.name);
-    this.xenstored.remove(guestFolders('xl', spec));
+    await this.detachDisks(
+      domid,
+      [...disks.values()].map(({ options }) => options.name),
+    );
+    await this.xenstored.remove(guestFolders('xl', spec));
     this.#guests.delete(domid);
   }
 
-  async attachDisk(domid: number, options: DiskOptions) {
-    const { devid, kind } = placeDisk('xl', domid, { backendDomid: 0, ...options });
-    const served = (options.backendDomid ?? 0) === 0 && !isEmptyDrive(options);
-    const folder = served
-      ? new DeviceFolder(this.#bus, `${kind}-${domid}-${devid}`, kind === 'vbd')
-      : undefined;
-    this.#guest(domid).disks.set(devid, { options, folder });
-    this.xenstored.write(diskNodes('xl', domid, { backendDomid: 0, ...options }));
-    if (options.connected !== false && !isEmptyDrive(options)) {
-      await this.connectFrontend(domid, options.name);
-    }
-    if (options.counters) await this.setCounters(domid, options.name, options.counters);
+  async attachDisk(domid: number, disk: DiskOptions) {
+    await this.attachDisks(domid, [disk]);
   }
 
   async detachDisk(domid: number, name: string) {
-    const { options, folder } = this.#disk(domid, name);
-    folder?.remove();
-    this.xenstored.remove(diskFolders('xl', domid, { backendDomid: 0, ...options }));
-    this.#guest(domid).disks.delete(parseDiskName(name));
-    return Promise.resolve();
+    await this.detachDisks(domid, [name]);
+  }
+
+  /** As it happens on a real host: first the nodes, then the devices, and then the guest connects. */
+  async attachDisks(domid: number, all: readonly DiskOptions[]) {
+    const disks = all.map((options) => ({ backendDomid: 0, ...options }));
+    await this.xenstored.write(disks.flatMap((options) => diskNodes('xl', domid, options)));
+    for (const options of disks) {
+      const { devid, kind } = placeDisk('xl', domid, options);
+      const served = options.backendDomid === 0 && !isEmptyDrive(options);
+      const folder = served
+        ? new DeviceFolder(
+            this.#bus,
+            `${kind}-${domid}-${devid}`,
+            kind === 'vbd',
+            toCounters(options.counters),
+          )
+        : undefined;
+      this.#guest(domid).disks.set(devid, { options, folder });
+    }
+    const connected = disks.filter((it) => it.connected !== false && !isEmptyDrive(it));
+    await this.xenstored.write(connected.flatMap((options) => connectedNodes(domid, options)));
+  }
+
+  /** First the nodes, then the devices. */
+  async detachDisks(domid: number, names: readonly string[]) {
+    const disks = names.map((name) => this.#disk(domid, name));
+    await this.xenstored.remove(
+      disks.flatMap(({ options }) => diskFolders('xl', domid, { backendDomid: 0, ...options })),
+    );
+    for (const { options, folder } of disks) {
+      folder?.remove();
+      this.#guest(domid).disks.delete(parseDiskName(options.name));
+    }
   }
 
   async connectFrontend(domid: number, name: string) {
     const { options } = this.#disk(domid, name);
-    this.xenstored.write(connectedNodes(domid, { backendDomid: 0, ...options }));
-    return Promise.resolve();
+    await this.xenstored.write(connectedNodes(domid, { backendDomid: 0, ...options }));
   }
 
   async setCounters(domid: number, name: string, counters: CounterOptions) {
-    const values = Object.entries(counters).map(([counter, value]) => [counter, BigInt(value)]);
-    this.#disk(domid, name).folder?.set(Object.fromEntries(values) as Partial<Counters>);
+    this.#disk(domid, name).folder?.set(toCounters(counters));
     return Promise.resolve();
   }
 
   async write(path: string, value: string | Uint8Array) {
-    this.xenstored.write([[path, Buffer.from(value).toString()]]);
-    return Promise.resolve();
+    await this.xenstored.write([[path, Buffer.from(value).toString()]]);
   }
 
   async remove(path: string) {
-    this.xenstored.remove([path]);
-    return Promise.resolve();
+    await this.xenstored.remove([path]);
   }
 
   async stop() {
@@ -131,4 +149,9 @@ export class RealHost implements TestHost {
     if (disk === undefined) throw new Error(`no disk ${name}`);
     return disk;
   }
+}
+
+function toCounters(options: CounterOptions = {}): Partial<Counters> {
+  const values = Object.entries(options).map(([counter, value]) => [counter, BigInt(value)]);
+  return Object.fromEntries(values) as Partial<Counters>;
 }

@@ -1,10 +1,11 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { Node } from '../../../lib/simulator/toolstack';
 
 /** Debian's xenstored, on a hypervisor that is not there (hypervisor_stub.c). */
@@ -47,14 +48,14 @@ export class RealXenstored {
   }
 
   /** Writes nodes, as the xenstore command line does. */
-  write(nodes: readonly Node[]): void {
+  async write(nodes: readonly Node[]): Promise<void> {
     const args = nodes.flatMap(([path, value]) => [path, value]);
-    if (args.length > 0) this.#xenstore('write', '--', ...args);
+    if (args.length > 0) await this.#xenstore('write', '--', ...args);
   }
 
-  /** Removes nodes and what is below them; those that are missing are no matter. */
-  remove(paths: readonly string[]): void {
-    for (const path of paths) this.#xenstore('rm', '-t', path);
+  /** Removes nodes and what is below them, and parents that have nothing else; all have to be there. */
+  async remove(paths: readonly string[]): Promise<void> {
+    if (paths.length > 0) await this.#xenstore('rm', '-t', ...paths);
   }
 
   /** Stops it where it is (SIGSTOP) or has it go on (SIGCONT). */
@@ -77,10 +78,9 @@ export class RealXenstored {
     rmSync(this.folder, { recursive: true });
   }
 
-  #xenstore(...args: string[]): void {
-    execFileSync('xenstore', args, {
+  async #xenstore(...args: string[]): Promise<void> {
+    await promisify(execFile)('xenstore', args, {
       env: { ...process.env, XENSTORED_PATH: this.socket },
-      stdio: ['ignore', 'ignore', 'pipe'],
     });
   }
 }
