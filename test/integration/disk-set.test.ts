@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import {
   DISK_COLUMNS,
   connect,
@@ -9,10 +11,16 @@ import {
   type DiskSetOptions,
   type SetDisk,
 } from 'xen-block-stats';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import { diskName } from '../../lib/vdev';
 import { HOSTS } from './hosts';
 import { RealHost, type TestHost } from './hosts/real-host';
 
 const label = ({ domain, name }: SetDisk) => `${String(domain)}/${name}`;
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
 
 describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
   let host: TestHost;
@@ -166,14 +174,14 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     });
 
     writeFileSync(path, '16\n');
-    while (set.sample().errors.size > 0) await new Promise(setImmediate);
+    while (set.sample().errors.size > 0) await turn();
     expect(column(set, 'rdSectors')).toEqual([8, 16, 0]);
   });
 
   test('follows a domain that is renamed', async () => {
     const set = xen.diskSet();
     await host.write('/local/domain/1/name', 'www');
-    while (set.disks[0]?.domain !== 'www') await new Promise(setImmediate);
+    while (set.disks[0]?.domain !== 'www') await turn();
     expect(set.disks.map(label)).toEqual(['www/xvda', 'www/xvdb', 'db/xvda']);
   });
 
@@ -188,7 +196,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       uuid: 'cccccccc-0000-4000-8000-000000000002',
       disks,
     });
-    while (set.disks[2] === undefined || set.disks[2] === old) await new Promise(setImmediate);
+    while (set.disks[2] === undefined || set.disks[2] === old) await turn();
     expect(set.disks[2]).toMatchObject({ uuid: 'cccccccc-0000-4000-8000-000000000002' });
     expect(column(set.sample(), 'rdReq')).toEqual([1, 2, 30]);
   });
@@ -257,7 +265,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       ],
     });
     await untilDisks(other, 5);
-    while (added.length === 0) await new Promise(setImmediate);
+    while (added.length === 0) await turn();
     expect(added).toHaveLength(1);
   });
 
@@ -309,8 +317,12 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
         xen.domain(1).disk('xvdb').read(),
         xen.domain(2).disk('xvda').read(),
       ]);
+      // plain files can be read as long as they are open, unlike the kernel's
+      rmSync(join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712/statistics'), {
+        recursive: true,
+      });
+      expect(column(set.sample(), 'rdReq')).toEqual([held >= 7 ? 1 : -1, 2, 3]);
       await host.detachDisk(1, 'xvda');
-      expect(column(set.sample(), 'rdReq')).toEqual([-1, 2, 3]);
       await untilDisks(set, 2);
       expect(column(set.sample(), 'rdReq')).toEqual([2, 3]);
       set.close();
@@ -343,4 +355,159 @@ test('a set needs no more than the folder of a disk to be there, for the row to 
   });
   xen.close();
   await host.stop();
+});
+
+describe('a set, whatever happens to xenstored,', () => {
+  let host: RealHost;
+  let xen: Connection;
+
+  beforeEach(async () => {
+    host = await RealHost.start();
+    await host.addGuest({
+      name: 'web1',
+      disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 1 } }],
+    });
+    xen = connect({ ...host.connectOptions, timeoutMs: 300 });
+  });
+  afterEach(async () => {
+    xen.close();
+    await host.stop();
+  });
+
+  test('goes on with the disks that it has, and is current again when xenstored is', async () => {
+    const set = xen.diskSet();
+    await host.xenstored.kill();
+    await until(() => !set.watching);
+    expect(set.sample().errors.size).toBe(0);
+    expect(set.values[0]).toBe(1);
+
+    // it forgets everything with the restart, as xenstored does
+    await host.xenstored.start();
+    await until(() => set.watching);
+    while (set.disks.length > 0) await turn();
+    await host.addGuest({ name: 'db', domid: 7, disks: [{ name: 'xvda', source: '/dev/b' }] });
+    while (set.disks.length === 0) await turn();
+    expect(set.disks.map(label)).toEqual(['db/xvda']);
+  });
+
+  test('neither waits nor loses anything while xenstored hangs', async () => {
+    const set = xen.diskSet();
+    host.xenstored.signal('SIGSTOP');
+    const change = host.attachDisk(1, { name: 'xvdb', source: '/dev/b' });
+    const start = performance.now();
+    for (let i = 0; i < 100; i++) {
+      set.sample();
+      await turn();
+    }
+    // a call that waited for xenstored would take 300 ms
+    expect(performance.now() - start).toBeLessThan(250);
+    expect(() => xen.diskSet()).toThrow(expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' }));
+    host.xenstored.signal('SIGCONT');
+    await change;
+    while (set.disks.length < 2) await turn();
+  });
+
+  test('ends its threads and its connection when it is closed', async () => {
+    const count = () => [
+      readdirSync('/proc/self/task').length,
+      readdirSync('/proc/self/fd').length,
+    ];
+    const before = count();
+    for (let i = 0; i < 20; i++) xen.diskSet().close();
+    while (count().some((n, i) => n > (before[i] ?? 0))) await turn();
+  });
+});
+
+describe('a process with a set', () => {
+  let host: SimulatedHost;
+
+  beforeAll(async () => {
+    host = await SimulatedHost.start({
+      guests: [
+        {
+          name: 'web1',
+          disks: Array.from({ length: 10 }, (_, i) => ({
+            name: diskName(51712 + 16 * i),
+            source: `/dev/vg/${i}`,
+            counters: { rd_req: i + 1 },
+          })),
+        },
+      ],
+    });
+  });
+  afterAll(async () => {
+    await host.stop();
+  });
+
+  const start = (program: string, nodeOptions: string[] = [], limit = '') => {
+    const script = `
+      const xen = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)});
+      ${program}`;
+    const args = ['-c', `${limit} exec "$0" "$@"`, process.execPath, ...nodeOptions, '-e', script];
+    const child = spawn('sh', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    child.stdout.setEncoding('utf8');
+    return child;
+  };
+
+  /** What a program says that has come to a good end. */
+  async function run(program: string, nodeOptions?: string[], limit?: string): Promise<string> {
+    const child = start(program, nodeOptions, limit);
+    let output = '';
+    child.stdout.on('data', (text: string) => (output += text));
+    expect(await once(child, 'close')).toEqual([0, null]);
+    return output;
+  }
+
+  test('ends when it has nothing else to do', async () => {
+    await expect(run(`xen.diskSet().sample(); console.log('end')`)).resolves.toBe('end\n');
+  });
+
+  test('goes on for a set that is referenced, until that is taken back', async () => {
+    const program = `
+      const set = xen.diskSet().ref();
+      set.on('add', (disk) => { console.log(disk.name); set.unref(); });
+      console.log('made');`;
+    const child = start(program);
+    let output = '';
+    child.stdout.on('data', (text: string) => (output += text));
+    while (output !== 'made\n') await turn();
+    const ended = once(child, 'close');
+    await host.attachDisk(1, { name: 'xvdz', source: '/dev/vg/z' });
+    await expect(ended).resolves.toEqual([0, null]);
+    expect(output).toBe('made\nxvdz\n');
+    await host.detachDisk(1, 'xvdz');
+  });
+
+  test('gets everything back of sets that nobody closed', async () => {
+    const program = `
+      const { readdirSync } = require('fs');
+      const count = () => readdirSync('/proc/self/fd').length + readdirSync('/proc/self/task').length;
+      const own = () => require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)});
+      own().diskSet().close();
+      const before = count();
+      (() => { for (let i = 0; i < 5; i++) own().diskSet().sample(); })();
+      if (count() < before + 5 * 70) throw new Error('nothing was open');
+      const again = () => { gc(); if (count() > before) setTimeout(again, 10); else console.log('all'); };
+      again();`;
+    await expect(run(program, ['--expose-gc'])).resolves.toBe('all\n');
+  });
+
+  test('never fails a sample for want of descriptors', async () => {
+    // the set wants 70, there is room for few, and then for none
+    const program = `
+      const fs = require('fs');
+      const set = xen.diskSet({ maxOpenFiles: 1000 });
+      const check = () => {
+        for (const { stats, error } of set.sample()) if (error) throw error;
+        return set.disks.map((_, i) => set.values[9 * i]).join();
+      };
+      const numbers = [check()];
+      const taken = [];
+      try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {}
+      numbers.push(check(), check());
+      for (const fd of taken) fs.closeSync(fd);
+      numbers.push(check());
+      console.log([...new Set(numbers)].join(' '));`;
+    await expect(run(program, [], 'ulimit -n 60 &&')).resolves.toBe('1,2,3,4,5,6,7,8,9,10\n');
+  });
 });

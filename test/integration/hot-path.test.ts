@@ -23,10 +23,19 @@ describe('a read of an open disk', () => {
 
   beforeAll(async () => {
     const disks = [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 123456789 } }];
-    host = await SimulatedHost.start({ guests: [{ name: 'web1', disks }] });
+    const more = ['xvda', 'xvdb', 'xvdc'].map((name) => ({ name, source: `/dev/${name}` }));
+    host = await SimulatedHost.start({
+      guests: [
+        { name: 'web1', disks },
+        { name: 'db', disks: more },
+      ],
+    });
     prelude = `
-      const web = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)}).domain('web1');
+      const xen = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)});
+      const web = xen.domain('web1');
       const disk = web.disk('xvda');
+      const set = xen.diskSet(), bigintSet = xen.diskSet({ bigint: true });
+      const folderSet = xen.diskSet({ maxOpenFiles: 6 }), nothingSet = xen.diskSet({ maxOpenFiles: 0 });
       const numbers = new Float64Array(9), bigints = new BigInt64Array(9);`;
   });
   afterAll(async () => {
@@ -63,18 +72,42 @@ describe('a read of an open disk', () => {
     expect(systemCalls(call)).toEqual(preads(count));
   });
 
-  test.each(['disk.readInto(numbers)', 'disk.readInto(bigints)'])(
-    '%s leaves nothing behind: not one object in a million calls',
+  test.each(['set.sample()', 'bigintSet.sample()'])(
+    '%s is seven preads a disk and nothing else',
     (call) => {
+      expect(systemCalls(call)).toEqual(preads(4 * 7));
+    },
+  );
+
+  test('beyond its budget, a set opens each file, in the folder that it holds or has found', () => {
+    const file = ['openat', 'pread64', 'close'];
+    const files = Array.from({ length: 7 }, () => file).flat();
+    expect(systemCalls('folderSet.sample()')).toEqual(
+      Array.from({ length: 4 }, () => files).flat(),
+    );
+    const folder = ['openat', 'statx', ...files, 'close'];
+    expect(systemCalls('nothingSet.sample()')).toEqual(
+      Array.from({ length: 4 }, () => folder).flat(),
+    );
+  });
+
+  test.each([
+    ['disk.readInto(numbers)', 1_000_000],
+    ['disk.readInto(bigints)', 1_000_000],
+    ['set.sample()', 200_000],
+    ['bigintSet.sample()', 200_000],
+  ])(
+    '%s leaves nothing behind: not one object a call, in %i calls',
+    (call, calls) => {
       const output = run(process.execPath, [
         '--expose-gc',
         '-e',
         `${prelude}
         const used = () => { gc(); gc(); return process.memoryUsage(); };
         const many = (count) => { for (let i = 0; i < count; i++) ${call}; };
-        many(100000);
+        many(${calls / 10});
         const before = used();
-        many(1000000);
+        many(${calls});
         const after = used();
         console.log(JSON.stringify({
           heap: after.heapUsed - before.heapUsed,
@@ -83,10 +116,10 @@ describe('a read of an open disk', () => {
         }));`,
       ]);
       const grown = JSON.parse(output) as { heap: number; external: number; rss: number };
-      // an object a call would be 16 MB and more
-      expect(grown.heap).toBeLessThan(1e6);
-      expect(grown.external).toBeLessThan(1e5);
-      expect(grown.rss).toBeLessThan(16e6);
+      // the smallest object takes 16 bytes
+      expect(grown.heap).toBeLessThan(calls);
+      expect(grown.external).toBeLessThan(calls / 10);
+      expect(grown.rss).toBeLessThan(20 * calls);
     },
     60_000,
   );

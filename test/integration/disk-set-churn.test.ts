@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect, type Connection, type DiskSet, type SetDisk } from 'xen-block-stats';
+import { diskName } from '../../lib/vdev';
+import { RealHost } from './hosts/real-host';
+
+/*
+ * A set on a host where everything changes. Each disk that there ever is has a number, which is in its
+ * source and in its counters: whoever sees another number in a disk's row has seen another disk's.
+ */
+
+const GUESTS = 50;
+const DISKS_EACH = 20;
+/** How long the rest of the world has between two samples. */
+const INTERVAL_MS = 15;
+
+let host: RealHost;
+let lastNumber = 0;
+
+beforeAll(async () => {
+  host = await RealHost.start();
+});
+afterAll(async () => {
+  await host.stop();
+});
+
+function makeDisk(index: number) {
+  const number = ++lastNumber;
+  return {
+    name: diskName(51712 + 16 * (index % 16) + (index >> 4)),
+    source: `/dev/vg/disk-${number}`,
+    counters: { rd_req: number, wr_req: number, f_req: number },
+  };
+}
+
+const makeDisks = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, i) => makeDisk(from + i));
+
+const numberOf = ({ info }: SetDisk) => Number(/-(\d+)$/.exec(info.source ?? '')?.[1]);
+
+/** A set of the disks of the first guests. */
+const makeSet = (xen: Connection, guests: number, maxOpenFiles: number) =>
+  xen.diskSet({ filter: ({ domid }) => domid <= guests, maxOpenFiles });
+
+/** Samples, and says how many rows could be read; all of these have to be their disks'. */
+function checkRows(set: DiskSet): number {
+  let read = 0;
+  for (const { disk, stats, error } of set.sample()) {
+    if (stats === undefined) {
+      // gone, or not there yet: then it says so
+      if (error === undefined) throw new Error(`${disk.name} has neither numbers nor an error`);
+      continue;
+    }
+    const number = numberOf(disk);
+    if (stats.rdReq !== number || stats.wrReq !== number || stats.flushReq !== number) {
+      throw new Error(`the row of disk ${number} has ${stats.rdReq}, ${stats.wrReq}`);
+    }
+    read += 1;
+  }
+  return read;
+}
+
+test('1,000 disks come, go and come back as others, and every row is of the disk that it names', async () => {
+  const xen = connect(host.connectOptions);
+  // one that holds all files, one that holds some, one that opens most of them each time
+  const sets = [
+    { set: xen.diskSet(), guests: GUESTS },
+    { set: makeSet(xen, 10, 700), guests: 10 },
+    { set: makeSet(xen, 4, 60), guests: 4 },
+  ] as const;
+  const [{ set: all }] = sets;
+  const present = new Set<SetDisk>();
+  all.on('add', (disk) => present.add(disk));
+  all.on('remove', (disk) => {
+    if (!present.delete(disk)) throw new Error(`${disk.name} went without having come`);
+  });
+
+  let samples = 0;
+  let rows = 0;
+  /** Samples while this goes on, and then until every disk of these guests is there. */
+  async function sampleDuring(change: Promise<unknown>, running: (domid: number) => boolean) {
+    const state = { changing: true };
+    const done = change.finally(() => (state.changing = false));
+    for (const { set, guests } of sets) {
+      const disks = DISKS_EACH * domids.filter((it) => it <= guests && running(it)).length;
+      let read = 0;
+      while (state.changing || set.disks.length !== disks || read !== disks) {
+        // most of the time the one with all disks
+        const next = samples % 4 === 0 ? (sets[(samples / 4) % 3]?.set ?? set) : set;
+        const count = checkRows(next);
+        if (next === set) read = count;
+        rows += count;
+        samples += 1;
+        await delay(INTERVAL_MS);
+      }
+    }
+    await done;
+  }
+
+  const domids = Array.from({ length: GUESTS }, (_, i) => i + 1);
+  const addAll = async () => {
+    for (const domid of domids) {
+      await host.addGuest({ name: `guest${domid}`, domid, disks: makeDisks(0, DISKS_EACH) });
+    }
+  };
+  await sampleDuring(addAll(), () => true);
+  expect(present.size).toBe(GUESTS * DISKS_EACH);
+
+  // other disks under the names of half of them
+  const replace = async () => {
+    for (const domid of domids) {
+      const disks = makeDisks(0, DISKS_EACH / 2);
+      await host.detachDisks(
+        domid,
+        disks.map(({ name }) => name),
+      );
+      await host.attachDisks(domid, disks);
+    }
+  };
+  await sampleDuring(replace(), () => true);
+
+  // other domains under the domids of half of them, and an end of the others
+  const restart = async () => {
+    for (const domid of domids) {
+      await host.removeGuest(domid);
+      if (domid % 2 === 0) continue;
+      const uuid = `10000000-0000-4000-8000-${String(domid).padStart(12, '0')}`;
+      await host.addGuest({ name: `guest${domid}`, domid, uuid, disks: makeDisks(0, DISKS_EACH) });
+    }
+  };
+  await sampleDuring(restart(), (domid) => domid % 2 === 1);
+  expect(present.size).toBe((GUESTS * DISKS_EACH) / 2);
+  expect([...present].sort((a, b) => a.domid - b.domid || a.devid - b.devid)).toEqual(all.disks);
+
+  // it did go on while things changed
+  expect(samples).toBeGreaterThan(300);
+  expect(rows).toBeGreaterThan(50_000);
+  xen.close();
+}, 300_000);
