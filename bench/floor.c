@@ -1,9 +1,10 @@
-// The floor: what any program pays for a disk's counters. It reads them from descriptors that stay
+// The floor: what any program pays for disks' counters. It reads them from descriptors that stay
 // open and parses them, in a process with a second thread (which makes every look-up of a
 // descriptor dearer, and which Node.js always has). As a program it prints nanoseconds for one
 // disk; as a library it is called through koffi.
 //
-//   floor FOLDER COUNTERS ROUNDS     COUNTERS: 7, or 5 or 6 as libvirt's two calls
+//   floor DEVICES DISKS COUNTERS ROUNDS     DEVICES: as bench/disks.ts makes it; COUNTERS: 7, or 5
+//                                           or 6 as libvirt's two calls
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,25 +14,31 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const FILES[] = {"rd_req", "rd_sect", "wr_req", "wr_sect",
-                                    "oo_req", "f_req",   "ds_req"};
+#define COUNTERS 7
 
-static int descriptors[7];
+static const char *const FILES[COUNTERS] = {"rd_req", "rd_sect", "wr_req", "wr_sect",
+                                            "oo_req", "f_req",   "ds_req"};
 
-int floor_open(const char *folder) {
-  for (int i = 0; i < 7; i++) {
-    char path[512];
-    snprintf(path, sizeof(path), "%s/%s", folder, FILES[i]);
-    descriptors[i] = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptors[i] < 0) return -1;
+static int (*descriptors)[COUNTERS];
+
+int floor_open(const char *devices, int disks) {
+  descriptors = malloc(sizeof(*descriptors) * disks);
+  for (int disk = 0; disk < disks; disk++) {
+    for (int i = 0; i < COUNTERS; i++) {
+      char path[512];
+      snprintf(path, sizeof(path), "%s/vbd-1-%d/statistics/%s", devices,
+               (1 << 28) + ((16 + disk) << 8), FILES[i]);
+      descriptors[disk][i] = open(path, O_RDONLY | O_CLOEXEC);
+      if (descriptors[disk][i] < 0) return -1;
+    }
   }
   return 0;
 }
 
-int floor_read(int count, uint64_t *values) {
+int floor_read(int disk, int count, uint64_t *values) {
   for (int i = 0; i < count; i++) {
     char text[32];
-    ssize_t length = pread(descriptors[i], text, sizeof(text), 0);
+    ssize_t length = pread(descriptors[disk][i], text, sizeof(text), 0);
     if (length < 0) return -1;
     uint64_t value = 0;
     for (ssize_t j = 0; j < length && text[j] != '\n'; j++) value = value * 10 + (text[j] - '0');
@@ -47,15 +54,18 @@ static void *sleep_for_ever(void *nothing) {
 
 int main(int argc, char **argv) {
   pthread_t thread;
-  uint64_t values[7];
   struct timespec start, end;
-  if (argc != 4 || floor_open(argv[1]) < 0) return 1;
-  int count = atoi(argv[2]), rounds = atoi(argv[3]);
-  if (count < 1 || count > 7 || pthread_create(&thread, NULL, sleep_for_ever, NULL) != 0) return 1;
-  for (int i = 0; i < rounds / 10; i++) floor_read(count, values);
-  clock_gettime(CLOCK_MONOTONIC, &start);
-  for (int i = 0; i < rounds; i++) floor_read(count, values);
+  if (argc != 5) return 1;
+  int disks = atoi(argv[2]), count = atoi(argv[3]), rounds = atoi(argv[4]);
+  if (disks < 1 || count < 1 || count > COUNTERS || floor_open(argv[1], disks) < 0) return 1;
+  uint64_t(*values)[COUNTERS] = malloc(sizeof(*values) * disks);
+  if (pthread_create(&thread, NULL, sleep_for_ever, NULL) != 0) return 1;
+  for (int i = -rounds / 10 - 1; i < rounds; i++) {
+    if (i == 0) clock_gettime(CLOCK_MONOTONIC, &start);
+    for (int disk = 0; disk < disks; disk++) floor_read(disk, count, values[disk]);
+  }
   clock_gettime(CLOCK_MONOTONIC, &end);
-  printf("%f\n", ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) / rounds);
+  printf("%f\n", ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) /
+                     ((double)rounds * disks));
   return 0;
 }

@@ -6,49 +6,44 @@
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   promises,
   readFileSync,
   readSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { measure } from 'mitata';
-import { connect } from 'xen-block-stats';
+import { connect, parseDiskName } from 'xen-block-stats';
+import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealXenstored } from '../test/integration/hosts/real-xenstored';
 import { drawChart, type Result } from './chart';
+import { makeDisks, type BenchDisk } from './disks';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 9);
 
-const FILES = {
-  rd_req: 'rx_packets',
-  rd_sect: 'rx_bytes',
-  wr_req: 'tx_packets',
-  wr_sect: 'tx_bytes',
-  f_req: 'rx_errors',
-  ds_req: 'tx_errors',
-  oo_req: 'rx_dropped',
-};
+const OPEN_FILES = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }));
+
+/** As many disks as a large host has, or as many as can hold their files open here, beside the others. */
+const MANY = Math.min(10_000, Math.floor((OPEN_FILES - 2000) / 700) * 100);
 
 /** A row of the table. */
 interface Row {
   readonly name: string;
-  /** How many counters the floor reads that it is held against. */
-  readonly counters: 5 | 6 | 7;
-  /** Nanoseconds for one answer, measured once. */
+  /** The row that it is held against: a floor. */
+  readonly floor?: Row;
+  /** Nanoseconds for one disk, measured once. */
   readonly once: () => Promise<number> | number;
-  readonly rounds?: number;
 }
 
 const root = join(__dirname, '..', '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'xen-bench-'));
-const statistics = join(folder, 'sys/bus/xen-backend/devices/vbd-1-51712/statistics');
+const sysfs = join(folder, 'sys');
+const devices = join(sysfs, 'bus/xen-backend/devices');
 const floor = join(folder, 'floor');
 const floorLibrary = join(folder, 'floor.so');
 const libvirtWay = join(folder, 'libvirt_way');
@@ -74,6 +69,20 @@ async function timed(call: () => unknown, samples = 500): Promise<number> {
   return avg;
 }
 
+/** Nanoseconds of a call that takes so long that the clock is no matter. */
+function timedLoop(call: () => unknown): number {
+  call();
+  let calls = 0;
+  const start = process.hrtime.bigint();
+  let elapsed = 0;
+  do {
+    call();
+    calls += 1;
+    elapsed = Number(process.hrtime.bigint() - start);
+  } while (elapsed < 40e6 || calls < 3);
+  return elapsed / calls;
+}
+
 /** Nanoseconds of what takes milliseconds. */
 function timedOnce(call: () => unknown): number {
   const start = process.hrtime.bigint();
@@ -83,40 +92,47 @@ function timedOnce(call: () => unknown): number {
 
 async function main(): Promise<void> {
   build();
-  mkdirSync(statistics, { recursive: true });
-  for (const [file, counter] of Object.entries(FILES)) {
-    symlinkSync(`/sys/class/net/lo/statistics/${counter}`, join(statistics, file));
-  }
+  const disks = makeDisks(sysfs, MANY);
+  const [first] = disks as [BenchDisk];
+  const { name, statistics, files, backend } = first;
   const xenstored = new RealXenstored();
   await xenstored.start();
-  const backend = '/local/domain/0/backend/vbd/1/51712';
-  await xenstored.write([
-    ['/local/domain/1/name', 'web1'],
-    ['/local/domain/1/device/vbd/51712/backend', backend],
-    [`${backend}/dev`, 'xvda'],
-    [`${backend}/params`, '/dev/vg/web1'],
-    [`${backend}/physical-sector-size`, '512'],
-  ]);
-  const options = { xenstore: xenstored.socket, sysfs: join(folder, 'sys') };
+  await xenstored.write([['/local/domain/1/name', 'web1'], ...first.nodes]);
+  const options = { xenstore: xenstored.socket, sysfs };
   const xen = connect(options);
   const web = xen.domain('web1');
-  const disk = web.disk('xvda');
+  const disk = web.disk(name);
   const row = new Float64Array(9);
 
-  const paths = Object.keys(FILES).map((file) => join(statistics, file));
-  const descriptors = paths.map((path) => openSync(path, 'r'));
+  const descriptors = files.map((path) => openSync(path, 'r'));
   const buffer = Buffer.alloc(32);
   const library = koffi.load(floorLibrary);
-  const floorOpen = library.func('int floor_open(const char *folder)');
-  const floorRead = library.func('int floor_read(int count, uint64_t *values)');
+  const floorOpen = library.func('int floor_open(const char *devices, int disks)');
+  const floorRead = library.func('int floor_read(int disk, int count, uint64_t *values)');
   const koffiValues = new BigUint64Array(7);
-  floorOpen(statistics);
+  floorOpen(devices, 1);
 
-  const floorRow = (counters: 5 | 6 | 7): Row => ({
-    name: `the floor: a C program, ${counters} counters`,
-    counters,
-    once: () => Number(run(floor, [statistics, counters, 20000])),
+  // a set asks xenstored only when it is made, so that the simulated one does for many disks
+  const host = await SimulatedHost.start();
+  await host.write('/local/domain/1/name', 'web1');
+  for (const [path, value] of disks.flatMap(({ nodes }) => nodes)) await host.write(path, value);
+  const many = connect({ xenstore: host.connectOptions.xenstore, sysfs });
+  const upTo = (count: number, maxOpenFiles?: number) => {
+    const last = parseDiskName(disks[count - 1]?.name ?? '');
+    return many.diskSet({ filter: ({ devid }) => devid <= last, maxOpenFiles });
+  };
+
+  const floorOf = (counters: 5 | 6 | 7, count: number): Row => ({
+    name: `the floor: a C program, ${counters} counters${count === 1 ? '' : ` of each of ${count} disks`}`,
+    once: () => Number(run(floor, [devices, count, counters, Math.ceil(20000 / count)])),
   });
+  const [floor7, floor6, floor5] = [floorOf(7, 1), floorOf(6, 1), floorOf(5, 1)];
+  const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
+  const setRow = (name: string, floorRow: Row, count: number, maxOpenFiles?: number): Row => {
+    const set = upTo(count, maxOpenFiles);
+    if (set.disks.length !== count) throw new Error(`${set.disks.length} disks are not ${count}`);
+    return { name, floor: floorRow, once: () => timedLoop(() => set.sample()) / count };
+  };
   const inProcess = (program: string) => () =>
     Number(
       run(process.execPath, [
@@ -126,41 +142,49 @@ async function main(): Promise<void> {
     );
 
   const rows: Row[] = [
-    floorRow(7),
-    floorRow(6),
-    floorRow(5),
+    floor7,
+    floor6,
+    floor5,
     {
       name: 'disk.readInto(array)',
-      counters: 7,
+      floor: floor7,
       once: () =>
         timed(() => {
           disk.readInto(row);
         }),
     },
-    { name: 'disk.read()', counters: 7, once: () => timed(() => disk.read()) },
+    { name: 'disk.read()', floor: floor7, once: () => timed(() => disk.read()) },
     {
       name: 'disk.read({ bigint: true })',
-      counters: 7,
+      floor: floor7,
       once: () => timed(() => disk.read({ bigint: true })),
     },
     {
-      name: "domain.blockStats('xvda')",
-      counters: 5,
-      once: () => timed(() => web.blockStats('xvda')),
+      name: `domain.blockStats('${name}')`,
+      floor: floor5,
+      once: () => timed(() => web.blockStats(name)),
     },
     {
-      name: "domain.blockStatsFlags('xvda')",
-      counters: 6,
-      once: () => timed(() => web.blockStatsFlags('xvda')),
+      name: `domain.blockStatsFlags('${name}')`,
+      floor: floor6,
+      once: () => timed(() => web.blockStatsFlags(name)),
     },
+    floor16,
+    setRow('set.sample(), a disk of 16', floor16, 16),
+    floor100,
+    setRow('set.sample(), a disk of 100', floor100, 100),
+    floorMany,
+    setRow(`set.sample(), a disk of ${MANY}`, floorMany, MANY, OPEN_FILES),
+    setRow('set.sample(), beyond its budget, with folders held', floor100, 100, 102),
+    setRow('set.sample(), beyond its budget, with nothing held', floor100, 100, 0),
     {
       name: 'koffi, calling the floor',
-      counters: 7,
-      once: () => timed(() => floorRead(7, koffiValues) as number),
+      floor: floor7,
+      once: () => timed(() => floorRead(0, 7, koffiValues) as number),
     },
     {
       name: 'fs.readSync, held descriptors',
-      counters: 7,
+      floor: floor7,
       once: () =>
         timed(() =>
           descriptors.map((descriptor) =>
@@ -170,59 +194,63 @@ async function main(): Promise<void> {
     },
     {
       name: 'fs.readFileSync of each file',
-      counters: 7,
-      once: () => timed(() => paths.map((path) => Number(readFileSync(path, 'utf8')))),
+      floor: floor7,
+      once: () => timed(() => files.map((path) => Number(readFileSync(path, 'utf8')))),
     },
     {
       name: 'fs.promises.readFile of each file',
-      counters: 7,
+      floor: floor7,
       once: () =>
         timed(
           async () =>
-            (await Promise.all(paths.map((path) => promises.readFile(path, 'utf8')))).map(Number),
+            (await Promise.all(files.map((path) => promises.readFile(path, 'utf8')))).map(Number),
           50,
         ),
     },
     {
       name: 'libvirt’s way, in C',
-      counters: 7,
+      floor: floor7,
       once: () =>
-        Number(run(libvirtWay, [statistics, 1, 51712, 500], { XENSTORED_PATH: xenstored.socket })),
+        Number(
+          run(libvirtWay, [statistics, 1, parseDiskName(name), 500], {
+            XENSTORED_PATH: xenstored.socket,
+          }),
+        ),
     },
     {
       name: 'a process each time: xenstore-read and cat',
-      counters: 7,
+      floor: floor7,
       once: () =>
         timedOnce(() => {
           const env = { XENSTORED_PATH: xenstored.socket };
           run('xenstore-read', [`${backend}/physical-sector-size`], env);
-          run('cat', paths);
+          run('cat', [...files]);
         }),
     },
     {
       name: 'domain.disk() of a disk that is not open',
-      counters: 7,
+      floor: floor7,
       once: () => {
         const own = connect(options);
         const domain = own.domain('web1');
-        const nanoseconds = timedOnce(() => domain.disk('xvda'));
+        const nanoseconds = timedOnce(() => domain.disk(name));
         own.close();
         return nanoseconds;
       },
     },
     {
       name: 'connect() to the first number',
-      counters: 7,
+      floor: floor7,
       once: () =>
         timedOnce(() => {
           const own = connect(options);
-          own.domain('web1').blockStats('xvda');
+          own.domain('web1').blockStats(name);
           own.close();
         }),
     },
     {
       name: "require('xen-block-stats')",
-      counters: 7,
+      floor: floor7,
       once: inProcess("require('xen-block-stats')"),
     },
   ];
@@ -234,17 +262,16 @@ async function main(): Promise<void> {
   }
   const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? NaN;
   const nanoseconds = (it: Row) => median(times.get(it) ?? []);
-  const floors = new Map(rows.slice(0, 3).map((it) => [it.counters, nanoseconds(it)]));
   const results: Result[] = rows.map((it) => ({
     name: it.name,
     nanoseconds: Math.round(nanoseconds(it)),
-    ratio: Number((nanoseconds(it) / (floors.get(it.counters) ?? NaN)).toFixed(3)),
+    ratio: Number((nanoseconds(it) / nanoseconds(it.floor ?? it)).toFixed(3)),
   }));
 
   const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'unknown'}, Linux ${release()}, Node.js ${process.versions.node}`;
   const widest = Math.max(...results.map(({ name }) => name.length));
   console.log(`${machine}; medians of ${ROUNDS} rounds\n`);
-  console.log(`${'one answer'.padEnd(widest)}  microseconds  x floor`);
+  console.log(`${'one disk'.padEnd(widest)}  microseconds  x floor`);
   for (const { name, nanoseconds: ns, ratio } of results) {
     console.log(
       `${name.padEnd(widest)}  ${(ns / 1000).toFixed(2).padStart(12)}  ${ratio.toFixed(2).padStart(7)}`,
@@ -257,6 +284,8 @@ async function main(): Promise<void> {
   writeFileSync(join(root, 'bench', 'latency.svg'), drawChart(results, machine));
 
   xen.close();
+  many.close();
+  await host.stop();
   for (const descriptor of descriptors) closeSync(descriptor);
   await xenstored.stop();
   rmSync(folder, { recursive: true });

@@ -112,13 +112,10 @@ Failure VbdStatistics::Hold(Holding holding) {
   int folder = folder_descriptor_;
   Failure failure;
   if (folder == kMissing) failure = OpenFolder(&folder);
-  if (failure.error == 0) {
-    failure = holding == Holding::kFiles
-                  ? OpenMissing(folder)
-                  : VisitFiles(folder, kAllCounters & ~seen_, [](Counter, int) { return 0; });
+  if (failure.error == 0 && holding == Holding::kFiles) {
+    failure = OpenMissing(folder);
+    if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
   }
-  if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
-
   if (IsOutOfDescriptors(failure.error)) {
     holding = holding_;
   } else if (failure.error != 0) {
@@ -218,6 +215,7 @@ Failure VbdStatistics::ReadBriefly(CounterSet wanted, Number* row) {
     return Store(counter, value, row) ? 0 : EOVERFLOW;
   });
   if (folder != folder_descriptor_) close(folder);
+  if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
   return failure;
 }
 

@@ -72,7 +72,8 @@ class VbdStatistics {
   VbdStatistics(const VbdStatistics&) = delete;
   VbdStatistics& operator=(const VbdStatistics&) = delete;
 
-  // Opens what there is of the counters' files; it fails if there is none.
+  // Opens what there is of the counters' files; it fails if there is none. If they are not to be
+  // held, whether there are any turns out when they are read.
   Failure Open(Holding holding = Holding::kFiles);
 
   // Has it, while it is open, keep more or less open; never does it become another vbd by that.
