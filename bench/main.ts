@@ -74,13 +74,12 @@ function timedLoop(call: () => unknown): number {
   call();
   let calls = 0;
   const start = process.hrtime.bigint();
-  let elapsed = 0;
-  do {
+  for (;;) {
     call();
     calls += 1;
-    elapsed = Number(process.hrtime.bigint() - start);
-  } while (elapsed < 40e6 || calls < 3);
-  return elapsed / calls;
+    const elapsed = Number(process.hrtime.bigint() - start);
+    if (elapsed > 40e6 && calls >= 3) return elapsed / calls;
+  }
 }
 
 /** Nanoseconds of what takes milliseconds. */

@@ -1,9 +1,13 @@
 #include "libxenstore.h"
 
 #include <dlfcn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <optional>
 
@@ -33,7 +37,27 @@ std::optional<Libxenstore> Search() {
   return std::nullopt;
 }
 
+// Whether it is a socket with a daemon at the other end.
+bool IsUnixConnection(int descriptor) {
+  sockaddr_un peer{};
+  socklen_t length = sizeof(peer);
+  return getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &length) == 0 &&
+         peer.sun_family == AF_UNIX && length > offsetof(sockaddr_un, sun_path);
+}
+
 }  // namespace
+
+void Libxenstore::Interrupt(int descriptor) {
+  if (IsUnixConnection(descriptor)) shutdown(descriptor, SHUT_RDWR);
+}
+
+int Libxenstore::DescriptorOf(const xs_handle* handle) {
+  // It is the first member in every release, and there is no function that tells it. If that should
+  // change, this finds no connection there.
+  int descriptor;
+  std::memcpy(&descriptor, handle, sizeof(descriptor));
+  return IsUnixConnection(descriptor) ? descriptor : -1;
+}
 
 const Libxenstore* Libxenstore::Load() {
   static std::mutex loading;

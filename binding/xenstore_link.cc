@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kMaxStopped = 4;
 
-// The token of the watch that has the listener look up. The others' tokens are their paths.
+// The token of the watch that has a listener look up whose connection cannot be interrupted. The
+// others' tokens are their paths.
 constexpr char kStop[] = "stop";
 
 // For threads that inherit the mask: signals are for Node's own threads.
@@ -118,6 +119,7 @@ void XenstoreLink::Stop() {
   // Only then it is sure to come back at once: a listener has to be woken by xenstored.
   const bool idle = !asked_ && !listener_.joinable();
   changed_.Notify();
+  if (!idle && descriptor_ >= 0) Libxenstore::Interrupt(descriptor_);
   lock.unlock();
   if (idle) {
     thread_.join();
@@ -137,6 +139,7 @@ void XenstoreLink::Run(const std::string& socket) {
   const int connect_error = errno;
 
   std::unique_lock<std::mutex> lock(mutex_);
+  if (handle != nullptr) descriptor_ = Libxenstore::DescriptorOf(handle);
   for (;;) {
     changed_.Wait(lock, [this] { return asked_ || stopping_; });
     if (stopping_) break;
@@ -161,6 +164,9 @@ void XenstoreLink::Run(const std::string& socket) {
     library->watch(handle, "/", kStop);
     listener_.join();
   }
+  lock.lock();
+  descriptor_ = -1;
+  lock.unlock();
   if (handle != nullptr) library->close(handle);
   lock.lock();
   ended_ = true;

@@ -68,7 +68,8 @@ class XenstoreLink : public std::enable_shared_from_this<XenstoreLink> {
 
   News TakeNews();
 
-  // Ends the threads and the connection, as soon as libxenstore lets them.
+  // Ends the threads and the connection. Whoever waits for xenstored there waits no longer, unless
+  // it is for the connection to be made.
   void Stop();
 
   // Whether, after Stop(), it has ended before the deadline.
@@ -98,6 +99,7 @@ class XenstoreLink : public std::enable_shared_from_this<XenstoreLink> {
   bool listening_failed_ = false;
   bool stopping_ = false;
   bool ended_ = false;
+  int descriptor_ = -1;  // the connection's, as long as libxenstore may be in it
   std::thread listener_;
 };
 
