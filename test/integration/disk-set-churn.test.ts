@@ -1,12 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { connect, type Connection, type DiskSet, type SetDisk } from 'xen-block-stats';
-import { diskName } from '../../lib/vdev';
+import { connect, type Connection, type SetDisk } from 'xen-block-stats';
+import { checkRows, makeDisks } from './hosts/numbered-disks';
 import { RealHost } from './hosts/real-host';
 
-/*
- * A set on a host where everything changes. Each disk that there ever is has a number, which is in its
- * source and in its counters: whoever sees another number in a disk's row has seen another disk's.
- */
+/** A set on a host where everything changes. */
 
 const GUESTS = 50;
 const DISKS_EACH = 20;
@@ -14,7 +11,6 @@ const DISKS_EACH = 20;
 const INTERVAL_MS = 15;
 
 let host: RealHost;
-let lastNumber = 0;
 
 beforeAll(async () => {
   host = await RealHost.start();
@@ -23,41 +19,9 @@ afterAll(async () => {
   await host.stop();
 });
 
-function makeDisk(index: number) {
-  const number = ++lastNumber;
-  return {
-    name: diskName(51712 + 16 * (index % 16) + (index >> 4)),
-    source: `/dev/vg/disk-${number}`,
-    counters: { rd_req: number, wr_req: number, f_req: number },
-  };
-}
-
-const makeDisks = (from: number, to: number) =>
-  Array.from({ length: to - from }, (_, i) => makeDisk(from + i));
-
-const numberOf = ({ info }: SetDisk) => Number(/-(\d+)$/.exec(info.source ?? '')?.[1]);
-
 /** A set of the disks of the first guests. */
 const makeSet = (xen: Connection, guests: number, maxOpenFiles: number) =>
   xen.diskSet({ filter: ({ domid }) => domid <= guests, maxOpenFiles });
-
-/** Samples, and says how many rows could be read; all of these have to be their disks'. */
-function checkRows(set: DiskSet): number {
-  let read = 0;
-  for (const { disk, stats, error } of set.sample()) {
-    if (stats === undefined) {
-      // gone, or not there yet: then it says so
-      if (error === undefined) throw new Error(`${disk.name} has neither numbers nor an error`);
-      continue;
-    }
-    const number = numberOf(disk);
-    if (stats.rdReq !== number || stats.wrReq !== number || stats.flushReq !== number) {
-      throw new Error(`the row of disk ${number} has ${stats.rdReq}, ${stats.wrReq}`);
-    }
-    read += 1;
-  }
-  return read;
-}
 
 test('1,000 disks come, go and come back as others, and every row is of the disk that it names', async () => {
   const xen = connect(host.connectOptions);

@@ -55,6 +55,22 @@ export class RealHost implements TestHost {
     return host;
   }
 
+  /** Starts xenstored again with what it knew: it forgets everything when it ends. */
+  async restartXenstored() {
+    await this.xenstored.kill();
+    await this.xenstored.start();
+    await this.xenstored.write(dom0Nodes('xl'));
+    for (const [domid, { spec, disks }] of this.#guests) {
+      const all = [...disks.values()].map(({ options }) => ({ backendDomid: 0, ...options }));
+      const connected = all.filter((it) => it.connected !== false && !isEmptyDrive(it));
+      await this.xenstored.write([
+        ...guestNodes('xl', spec),
+        ...all.flatMap((options) => diskNodes('xl', domid, options)),
+        ...connected.flatMap((options) => connectedNodes(domid, options)),
+      ]);
+    }
+  }
+
   async addGuest({ name, disks = [], ...guest }: GuestOptions) {
     const domid = guest.domid ?? Math.max(0, ...this.#guests.keys()) + 1;
     const uuid = guest.uuid ?? `00000000-0000-4000-8000-${String(domid).padStart(12, '0')}`;
