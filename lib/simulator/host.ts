@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { outOfRange } from '../errors';
 import type { Counters, Io } from './counters';
+import { Faults } from './faults';
 import {
   checkCounters,
   checkDisk,
@@ -20,6 +21,7 @@ import {
   type GuestOptions,
   type HostOptions,
   type WorkloadOptions,
+  type XenstoreRequest,
 } from './options';
 import type { Simulation, SimulationOptions } from './simulation';
 import type { Answer, Command, Question } from './worker';
@@ -57,6 +59,8 @@ process.on('exit', () => {
 export class SimulatedHost {
   /** What to give to `connect()`. */
   readonly connectOptions: { readonly xenstore: string; readonly sysfs: string };
+  /** What can go wrong with its xenstored. */
+  readonly faults = new Faults((fault) => this.#call('setFault', fault));
   readonly #worker: Worker;
   readonly #made: readonly string[];
   readonly #waiting = new Map<number, (answer: Answer) => void>();
@@ -199,6 +203,11 @@ export class SimulatedHost {
   /** Removes a node and all below it. */
   async remove(path: string): Promise<void> {
     return this.#call('remove', checkNodePath('path', path));
+  }
+
+  /** What clients have asked of xenstored since the last call of this, but the last 10,000 at most. */
+  async requests(): Promise<XenstoreRequest[]> {
+    return this.#call('requests');
   }
 
   /** Hangs up on all clients, ends the thread and removes its files. Again, it does nothing. */

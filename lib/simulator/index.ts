@@ -1,11 +1,17 @@
 export { SimulatedHost } from './host';
 export type { Counter, Counters, Io } from './counters';
+export type { Faults } from './faults';
 export type {
+  Answers,
   CounterOptions,
   DiskOptions,
   GuestOptions,
+  Header,
+  HeldAnswers,
   HostOptions,
+  SlowAnswers,
   WorkloadOptions,
+  XenstoreRequest,
 } from './options';
 export type { DiskSpec, Toolstack } from './toolstack';
 export type { Workload } from './workload';

@@ -52,6 +52,46 @@ export interface WorkloadOptions {
   readonly seed?: number;
 }
 
+/** Which of xenstored's answers something is about. */
+export interface Answers {
+  /** Those about this node of xenstore, as the client named it, and what is below it; default: all. */
+  readonly path?: string;
+  /** But not the first so many of them. Default: 0. */
+  readonly skip?: number;
+  /** And of the others only so many. Default: all. */
+  readonly times?: number;
+}
+
+/** Answers that do not come to their end. */
+export interface HeldAnswers extends Answers {
+  /** So many bytes of an answer are sent, of its header's 16 and the payload's. Default: 0. */
+  readonly bytes?: number;
+}
+
+/** Answers that take their time. */
+export interface SlowAnswers extends Answers {
+  /** Milliseconds from one byte to the next. Default: 1. */
+  readonly intervalMs?: number;
+}
+
+/** What is wrong in the numbers before an answer's payload; each is 0 to 2^32 - 1. */
+export interface Header {
+  /** In place of the request's type. */
+  readonly type?: number;
+  /** In place of the request's number. */
+  readonly requestId?: number;
+  /** In place of the number of bytes that follow. */
+  readonly length?: number;
+}
+
+/** A request that a client made of xenstored. */
+export interface XenstoreRequest {
+  /** What it wanted: `read`, `directory`, `watch` ..., or its number if that is none of xenstored's. */
+  readonly type: string;
+  /** The node that it was about, as the client named it, or what else it began with. */
+  readonly path: string;
+}
+
 /** What a disk is when it has been checked. */
 export type CheckedDisk = Omit<DiskOptions, 'counters'> & {
   readonly counters?: Partial<Counters>;
@@ -234,6 +274,22 @@ export const checkIo = object<Io>({
 export const checkWorkload = object<WorkloadOptions>({
   intervalMs: numberFrom(1, 2 ** 31 - 1),
   seed: integerFrom(-(2 ** 31), 2 ** 32 - 1),
+});
+
+const unsigned32 = integerFrom(0, 2 ** 32 - 1);
+const answers = { path: someText, skip: count, times: count };
+
+export const checkAnswers = object<Answers>(answers);
+export const checkHeldAnswers = object<HeldAnswers>({ ...answers, bytes: count });
+export const checkSlowAnswers = object<SlowAnswers>({
+  ...answers,
+  intervalMs: numberFrom(1, 2 ** 31 - 1),
+});
+export const checkErrorWord = someText;
+export const checkHeader = object<Header>({
+  type: unsigned32,
+  requestId: unsigned32,
+  length: unsigned32,
 });
 
 export const checkDomid = integerFrom(0, MAX_DOMID);

@@ -3,7 +3,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDiskName } from '../vdev';
 import { DeviceFolder, countIo, type Counters, type Io } from './counters';
-import type { CheckedDisk, CheckedGuest } from './options';
+import type { Fault } from './faults';
+import type { CheckedDisk, CheckedGuest, XenstoreRequest } from './options';
 import { Store, StoreError } from './store';
 import {
   connectedNodes,
@@ -61,12 +62,12 @@ export class Simulation {
   constructor(options: SimulationOptions) {
     this.#options = options;
     this.#bus = join(options.sysfs, 'bus/xen-backend');
-    this.#xenstored = new Xenstored(this.#store, options.domid);
+    this.#xenstored = new Xenstored(this.#store, options.domid, options.xenstore);
     this.#lastDomid = options.domid;
   }
 
   async start(): Promise<void> {
-    const { domid, toolstack, xenstore } = this.#options;
+    const { domid, toolstack } = this.#options;
     mkdirSync(join(this.#bus, 'devices'), { recursive: true });
     this.#write(dom0Nodes(toolstack));
     this.#xenstored.introduce(0);
@@ -75,7 +76,7 @@ export class Simulation {
       this.#write(guestNodes(toolstack, { domid, name, uuid: randomUUID() }));
       this.#xenstored.introduce(domid);
     }
-    await this.#xenstored.listen(xenstore);
+    await this.#xenstored.listen();
   }
 
   async stop(): Promise<void> {
@@ -199,6 +200,14 @@ export class Simulation {
 
   remove(path: string): void {
     this.#store.tree.remove(this.#absolute(path));
+  }
+
+  setFault(fault: Fault | undefined): Promise<void> {
+    return this.#xenstored.setFault(fault);
+  }
+
+  requests(): XenstoreRequest[] {
+    return this.#xenstored.takeRequests();
   }
 
   #work(seconds: number): void {

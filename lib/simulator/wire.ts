@@ -42,13 +42,16 @@ export const MAX_PAYLOAD = 4096;
 
 const HEADER = 16;
 
-/** A message as bytes. */
-export function encode({ type, requestId, transactionId, payload }: Message): Buffer {
+/** A message as bytes; another length than the payload's is only for those who want it wrong. */
+export function encode(
+  { type, requestId, transactionId, payload }: Message,
+  length = payload.length,
+): Buffer {
   const message = Buffer.alloc(HEADER + payload.length);
   message.writeUInt32LE(type, 0);
   message.writeUInt32LE(requestId, 4);
   message.writeUInt32LE(transactionId, 8);
-  message.writeUInt32LE(payload.length, 12);
+  message.writeUInt32LE(length, 12);
   payload.copy(message, HEADER);
   return message;
 }

@@ -1,4 +1,8 @@
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Fault } from './faults';
+import type { XenstoreRequest } from './options';
+import { FaultPlan, Outlet } from './outlet';
 import {
   StoreError,
   checkPath,
@@ -7,7 +11,7 @@ import {
   type Tree,
   type Watch,
 } from './store';
-import { Decoder, MAX_PAYLOAD, MessageType, encode, type Message } from './wire';
+import { Decoder, MAX_PAYLOAD, MessageType, type Message } from './wire';
 
 /** A client that reads none of this much, in bytes, is cut off. */
 const MAX_UNREAD = 16 * 2 ** 20;
@@ -15,32 +19,41 @@ const MAX_UNREAD = 16 * 2 ** 20;
 /** The longest relative path, in bytes. */
 const MAX_RELATIVE_PATH = 2048;
 
+/** So many requests are remembered. */
+const MAX_REQUESTS = 10000;
+
 /** Serves a store on a Unix socket, as xenstored does to the tools of one domain. */
 export class Xenstored {
   readonly #store: Store;
   readonly #domid: number;
   readonly #domids = new Set<number>();
+  readonly #path: string;
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
+  readonly #connections = new Set<Connection>();
+  readonly #faults = new FaultPlan();
+  #requests: XenstoreRequest[] = [];
 
-  /** @param domid - the domain that every client is in. */
-  constructor(store: Store, domid: number) {
+  /**
+   * @param domid - the domain that every client is in.
+   * @param path - of the socket.
+   */
+  constructor(store: Store, domid: number, path: string) {
     this.#store = store;
     this.#domid = domid;
+    this.#path = path;
     this.#server = createServer((socket) => {
-      this.#sockets.add(socket);
       const connection = new Connection(this, this.#store, this.#domid, socket);
+      this.#connections.add(connection);
       socket.on('close', () => {
-        this.#sockets.delete(socket);
-        connection.resetWatches();
+        this.#connections.delete(connection);
+        connection.end();
       });
     });
   }
 
-  listen(path: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject).listen(path, resolve);
-    });
+  async listen(): Promise<void> {
+    this.#server.listen(this.#path);
+    await once(this.#server, 'listening');
   }
 
   /** Ends all connections too, and removes the socket. */
@@ -49,8 +62,34 @@ export class Xenstored {
       this.#server.close(() => {
         resolve();
       });
-      for (const socket of this.#sockets) socket.destroy();
+      for (const connection of this.#connections) connection.cut();
     });
+  }
+
+  /** Does wrong in this way from now on, or in none. */
+  async setFault(fault: Fault | undefined): Promise<void> {
+    this.#faults.set(fault);
+    for (const connection of this.#connections) connection.release();
+    const listens = this.#server.listening;
+    if (fault?.kind === 'down') {
+      if (listens) await this.close();
+    } else if (!listens) {
+      await this.listen();
+    }
+  }
+
+  /** Takes note of a request, and says what is to be wrong with its answer. */
+  note(request: XenstoreRequest): Fault | undefined {
+    this.#requests.push(request);
+    if (this.#requests.length > MAX_REQUESTS) this.#requests.shift();
+    return this.#faults.next(request.path);
+  }
+
+  /** The last requests, each of which is told once. */
+  takeRequests(): XenstoreRequest[] {
+    const requests = this.#requests;
+    this.#requests = [];
+    return requests;
   }
 
   /** Takes note of a domain and says so to who watches `@introduceDomain`. */
@@ -84,11 +123,16 @@ type Answer = string[] | Buffer;
 
 const OK: Answer = ['OK'];
 
+const TYPE_NAMES = new Map<number, string>(
+  Object.entries(MessageType).map(([name, type]) => [type, name]),
+);
+
 class Connection {
   readonly #daemon: Xenstored;
   readonly #store: Store;
   readonly #domid: number;
   readonly #socket: Socket;
+  readonly #outlet: Outlet;
   readonly #transactions = new Map<number, Transaction>();
   readonly #watches = new Map<string, Watch>();
   #lastTransactionId = 0;
@@ -98,6 +142,15 @@ class Connection {
     this.#store = store;
     this.#domid = domid;
     this.#socket = socket;
+    this.#outlet = new Outlet(
+      (bytes) => {
+        this.#transmit(bytes);
+      },
+      () => {
+        // what has been written is sent before that
+        socket.destroySoon();
+      },
+    );
     const decoder = new Decoder();
     socket.on('data', (bytes: Buffer) => {
       try {
@@ -112,8 +165,24 @@ class Connection {
     socket.on('error', () => undefined);
   }
 
+  /** Ends it at once. */
+  cut(): void {
+    this.#socket.destroy();
+  }
+
+  /** Sends what a fault has held back. */
+  release(): void {
+    this.#outlet.release();
+  }
+
+  /** Forgets it all: the client is gone. */
+  end(): void {
+    this.#outlet.release();
+    this.#resetWatches();
+  }
+
   /** Takes away all watches and transactions. */
-  resetWatches(): Answer {
+  #resetWatches(): Answer {
     for (const watch of this.#watches.values()) this.#store.unwatch(watch);
     this.#watches.clear();
     this.#transactions.clear();
@@ -121,6 +190,7 @@ class Connection {
   }
 
   #answer(message: Message): void {
+    const fault = this.#daemon.note(describe(message));
     let type = message.type;
     let payload: Buffer;
     try {
@@ -131,13 +201,15 @@ class Connection {
       type = MessageType.error;
       payload = toBytes([error.code]);
     }
-    this.#send({ ...message, type, payload });
+    this.#outlet.send({ ...message, type, payload }, fault);
     // only now: the client knows the watch by its answer
     if (type === MessageType.watch) this.#fireFirst(message);
   }
 
-  #send(message: Message): void {
-    if (!this.#socket.write(encode(message))) this.#socket.pause();
+  #transmit(bytes: Buffer): void {
+    // the client may have gone while this was held back
+    if (this.#socket.destroyed) return;
+    if (!this.#socket.write(bytes)) this.#socket.pause();
     if (this.#socket.writableLength > MAX_UNREAD) this.#socket.destroy();
   }
 
@@ -175,7 +247,7 @@ class Connection {
       case MessageType.unwatch:
         return this.#unwatch(strings);
       case MessageType.resetWatches:
-        return this.resetWatches();
+        return this.#resetWatches();
       case MessageType.transactionStart:
         return this.#begin(request);
       case MessageType.transactionEnd:
@@ -269,12 +341,15 @@ class Connection {
   }
 
   #fire(path: string, token: string): void {
-    this.#send({
-      type: MessageType.watchEvent,
-      requestId: 0,
-      transactionId: 0,
-      payload: toBytes([path, token]),
-    });
+    this.#outlet.send(
+      {
+        type: MessageType.watchEvent,
+        requestId: 0,
+        transactionId: 0,
+        payload: toBytes([path, token]),
+      },
+      undefined,
+    );
   }
 
   #unwatch(strings: string[]): Answer {
@@ -301,6 +376,11 @@ class Connection {
     if (how === 'T') this.#store.commit(transaction);
     return OK;
   }
+}
+
+function describe({ type, payload }: Message): XenstoreRequest {
+  const [path = ''] = payload.toString('latin1').split('\0', 1);
+  return { type: TYPE_NAMES.get(type) ?? String(type), path };
 }
 
 function watchKey([path = '', token = '']: string[]): string {
