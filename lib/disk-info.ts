@@ -65,13 +65,15 @@ export function backendFolders(ownDomid: number, domid: number): string[] {
  */
 export function locateDisks(query: Query, ownDomid: number, domid: number): DiskLocation[] {
   const libxlFolders = ['vbd', 'virtio_disk'].map((type) => `/libxl/${domid}/device/${type}`);
-  const lists = query.list([...backendFolders(ownDomid, domid), ...libxlFolders]);
+  const lists = query.list(backendFolders(ownDomid, domid));
+  // a driver domain may not see them
+  const notesLists = query.listPermitted(libxlFolders);
 
   const own = BACKEND_KINDS.flatMap(({ kind }, i) =>
-    devids(lists[i]?.names).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
+    devids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
   );
   const notes = libxlFolders.flatMap((folder, i) =>
-    devids(lists[BACKEND_KINDS.length + i]?.names).map((devid) => ({
+    devids(notesLists[i]).map((devid) => ({
       devid,
       description: `${folder}/${devid}`,
     })),
@@ -97,8 +99,8 @@ export function ownLocation(
 }
 
 /** The devids among the names of a folder of disks. */
-export function devids(names: readonly string[] = []): number[] {
-  return names
+export function devids(names: readonly string[] | null | undefined): number[] {
+  return (names ?? [])
     .filter((name) => /^(0|[1-9][0-9]{0,9})$/.test(name))
     .map(Number)
     .filter((devid) => devid < 2 ** 31);

@@ -16,10 +16,10 @@ const VM = /^\/vm\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 
 /** The domids of the running domains, as far as we may know: in a driver domain, those it serves. */
 export function listDomids(query: Query, ownDomid: number): number[] {
-  const [domains] = query.list(['/local/domain']);
-  if (domains?.refused !== true) return toDomids(domains?.names ?? []);
+  const [domains] = query.listPermitted(['/local/domain']);
+  if (domains != null) return toDomids(domains);
   const served = query.list(BACKEND_KINDS.map(({ kind }) => kindFolder(ownDomid, kind)));
-  return toDomids(served.flatMap(({ names }) => names));
+  return toDomids(served.flat());
 }
 
 /** The domids among the names of a folder of domains. */
@@ -37,7 +37,10 @@ export function identifyDomains(
   ownDomid: number,
   domids: readonly number[],
 ): DomainIdentity[] {
-  return toIdentities(ownDomid, domids, query.read(identityNodes(ownDomid, domids)));
+  const nodes = identityNodes(ownDomid, domids);
+  // a driver domain may not look at others
+  const values = ownDomid === 0 ? query.read(nodes) : query.readPermitted(nodes);
+  return toIdentities(ownDomid, domids, values);
 }
 
 /** The nodes that tell which domains these are. */

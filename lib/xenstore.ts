@@ -66,17 +66,41 @@ export class Query {
     this.#deadline = performance.now() + timeoutMs;
   }
 
-  /** The values of these nodes. */
+  /**
+   * The values of these nodes.
+   *
+   * @throws {@link XenError} `ERR_XENSTORE_CONNECT` if xenstored refuses to tell one: what we may not
+   * know is not what is not there.
+   */
   read(paths: readonly string[]): NodeText[] {
+    return this.#askPermitted(Operation.read, paths).map(toText);
+  }
+
+  /** The same, and null for a node that xenstored does not tell us. */
+  readPermitted(paths: readonly string[]): NodeText[] {
     return this.#ask(Operation.read, paths).map(toText);
   }
 
-  /** The names of the children of these nodes; none for a node that is not there. */
-  list(paths: readonly string[]): { names: string[]; refused: boolean }[] {
-    return this.#ask(Operation.list, paths).map((answer) => ({
-      names: toNames(answer),
-      refused: isRefusal(answer),
-    }));
+  /**
+   * The names of the children of these nodes; none for a node that is not there.
+   *
+   * @throws as {@link Query.read}.
+   */
+  list(paths: readonly string[]): string[][] {
+    return this.#askPermitted(Operation.list, paths).map(toNames);
+  }
+
+  /** The same, and null for a node that xenstored does not tell us of. */
+  listPermitted(paths: readonly string[]): (string[] | null)[] {
+    return this.#ask(Operation.list, paths).map((answer) =>
+      isRefusal(answer) ? null : toNames(answer),
+    );
+  }
+
+  #askPermitted(operation: number, paths: readonly string[]): XenstoreAnswer[] {
+    const answers = this.#ask(operation, paths);
+    checkPermitted(paths, answers);
+    return answers;
   }
 
   #ask(operation: number, paths: readonly string[]): XenstoreAnswer[] {
@@ -103,6 +127,17 @@ export function toNames(answer: XenstoreAnswer | undefined): string[] {
 
 function isRefusal(answer: XenstoreAnswer | undefined): boolean {
   return answer === EACCES || answer === EPERM;
+}
+
+/** @throws XenError `ERR_XENSTORE_CONNECT` if one of the answers about these paths is a refusal. */
+export function checkPermitted(paths: readonly string[], answers: readonly XenstoreAnswer[]): void {
+  const path = paths.find((_, i) => isRefusal(answers[i]));
+  if (path === undefined) return;
+  throw new XenError(
+    'ERR_XENSTORE_CONNECT',
+    `xenstored refuses to answer about ${path}: EACCES (is this user allowed to ask it?)`,
+    { errno: EACCES, path },
+  );
 }
 
 /** The error for what kept xenstored from answering. */
