@@ -211,17 +211,20 @@ export class Domain {
    */
   reopen(disk: Disk): void {
     const query = this.#runningQuery();
-    const [info] = this.#describe(query, disk.devid);
-    if (info === undefined) throw this.#noSuchDisk(query, disk.name);
-    if (!disk.is(info)) {
-      throw new XenError(
-        'ERR_XEN_INVALID_DISK',
-        `invalid path: ${disk.name} (it is another disk of domain ${this.label} now: open that one)`,
-        { domid: this.domid, disk: disk.name },
-      );
-    }
-    disk.open(info);
-    this.#keep(disk);
+    do {
+      const [info] = this.#describe(query, disk.devid);
+      if (info === undefined) throw this.#noSuchDisk(query, disk.name);
+      if (!disk.is(info)) {
+        throw new XenError(
+          'ERR_XEN_INVALID_DISK',
+          `invalid path: ${disk.name} (it is another disk of domain ${this.label} now: open that one)`,
+          { domid: this.domid, disk: disk.name },
+        );
+      }
+      disk.open(info);
+      this.#keep(disk);
+      this.#confirm(query, [disk]);
+    } while (!disk.isOpen);
   }
 
   /**
@@ -298,14 +301,25 @@ export class Domain {
       },
     );
     const skipped: SkippedDisk[] = [];
+    const skip = (disk: string, error: unknown) => {
+      if (!(error instanceof XenError) || options.partial !== true) throw error;
+      skipped.push({ disk, error });
+    };
+    const opened: Disk[] = [];
     for (const info of describeDisks(query, closed)) {
       try {
-        const disk = this.#openDescribed(info);
+        opened.push(this.#openDescribed(info));
+      } catch (error) {
+        skip(info.name, error);
+      }
+    }
+    this.#confirm(query, opened);
+    for (const disk of opened) {
+      try {
         disk.fill(set);
         add(disk);
       } catch (error) {
-        if (!(error instanceof XenError) || options.partial !== true) throw error;
-        skipped.push({ disk: info.name, error });
+        skip(disk.name, error);
       }
     }
     return { sum: sumCounters(summands), skipped };
@@ -331,16 +345,35 @@ export class Domain {
   /** A query, once it is known that this domain is still there. */
   #runningQuery(): Query {
     const query = this.#xenstore.query();
-    const [identity] = identifyDomains(query, this.#host.ownDomid, [this.domid]);
-    if (identity === undefined || !this.is(identity)) {
-      this.close();
-      throw new XenError(
-        'ERR_XEN_DOMAIN_NOT_RUNNING',
-        `domain is not running (${this.label}, which had the domid ${this.domid})`,
-        { domid: this.domid },
-      );
-    }
+    this.#checkRunning(query);
     return query;
+  }
+
+  #checkRunning(query: Query): void {
+    const [identity] = identifyDomains(query, this.#host.ownDomid, [this.domid]);
+    if (identity !== undefined && this.is(identity)) return;
+    this.close();
+    throw new XenError(
+      'ERR_XEN_DOMAIN_NOT_RUNNING',
+      `domain is not running (${this.label}, which had the domid ${this.domid})`,
+      { domid: this.domid },
+    );
+  }
+
+  /**
+   * Closes what is not what it was described as before it was opened: another disk, or another domain's,
+   * may have taken the place meanwhile. From now on none can: descriptors do not go over to it.
+   */
+  #confirm(query: Query, disks: readonly Disk[]): void {
+    if (disks.length === 0) return;
+    this.#checkRunning(query);
+    const infos = describeDisks(
+      query,
+      disks.map(({ info }) => ({ ...info, description: info.backend })),
+    );
+    for (const disk of disks) {
+      if (!infos.some((info) => disk.is(info))) disk.close();
+    }
   }
 
   #describeAll(query: Query): DiskInfo[] {
@@ -357,6 +390,17 @@ export class Domain {
   }
 
   #open(query: Query, path: string): Disk {
+    for (;;) {
+      const disk = this.#openDescribed(this.#find(query, path));
+      this.#confirm(query, [disk]);
+      if (!disk.isOpen) continue;
+      this.#paths.set(path, disk);
+      return disk;
+    }
+  }
+
+  /** What the disk is that is meant. */
+  #find(query: Query, path: string): DiskInfo {
     const matching = path.startsWith('/')
       ? this.#describeAll(query).filter(({ source }) => source === path)
       : this.#describe(query, devidOf(path));
@@ -368,9 +412,7 @@ export class Domain {
         `it is the source of ${listNames(matching)} of domain ${this.label}`,
       );
     }
-    const disk = this.#openDescribed(info);
-    this.#paths.set(path, disk);
-    return disk;
+    return info;
   }
 
   /** The disk that is described so: the one that is kept, if it is that. */

@@ -1,0 +1,88 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+
+/*
+ * A tree that changes between two reads of one call: the call is held in the middle, which only a
+ * thread of its own can bear.
+ */
+
+describe('a tree that changes in the middle of a call', () => {
+  let host: SimulatedHost;
+  let client: Worker;
+
+  beforeEach(async () => {
+    host = await SimulatedHost.start();
+    await host.addGuest({
+      name: 'web1',
+      domid: 1,
+      disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 100 } }],
+    });
+    client = new Worker(
+      `const { parentPort, workerData } = require('node:worker_threads');
+       const xen = require('xen-block-stats').connect({ ...workerData, timeoutMs: 5000 });
+       const web = xen.domain('web1');
+       parentPort.on('message', (program) => {
+         try {
+           parentPort.postMessage(new Function('xen', 'web', 'return ' + program)(xen, web));
+         } catch ({ code }) {
+           parentPort.postMessage(code);
+         }
+       });
+       parentPort.postMessage('ready');`,
+      { eval: true, workerData: host.connectOptions },
+    );
+    await once(client, 'message');
+  });
+  afterEach(async () => {
+    await client.terminate();
+    await host.stop();
+  });
+
+  const run = async (program: string) => {
+    client.postMessage(program);
+    const [answer] = (await once(client, 'message')) as unknown[];
+    return answer;
+  };
+
+  /** Runs it, and changes the host while the answer about this node is on its way. */
+  async function change(program: string, path: string, by: () => Promise<unknown>) {
+    await host.requests();
+    await host.faults.hold({ path, times: 1 });
+    const answer = run(program);
+    while (!(await host.requests()).some((request) => request.path.startsWith(path)));
+    await by();
+    await host.faults.clear();
+    return answer;
+  }
+
+  const BACKEND = '/local/domain/0/backend/vbd/1/51712';
+  const another = async () => {
+    await host.removeGuest(1);
+    await host.addGuest({
+      name: 'web2',
+      domid: 1,
+      disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 777 } }],
+    });
+  };
+
+  test.each([
+    "web.disk('xvda').read().rdReq",
+    "web.blockStats('xvda').rdReq",
+    "web.blockStats('').rdReq",
+  ])('another domain with its domid and its disk: %s', async (program) => {
+    expect(await change(program, BACKEND, another)).toBe('ERR_XEN_DOMAIN_NOT_RUNNING');
+    expect(await run(program)).toBe('ERR_XEN_DOMAIN_NOT_RUNNING');
+    expect(await run("xen.domain('web2').blockStats('xvda').rdReq")).toBe(777);
+  });
+
+  test('another disk with its name', async () => {
+    const program =
+      "(() => { const disk = web.disk('xvda'); return [disk.info.source, disk.read().rdReq] })()";
+    const swap = async () => {
+      await host.detachDisk(1, 'xvda');
+      await host.attachDisk(1, { name: 'xvda', source: '/dev/b', counters: { rd_req: 777 } });
+    };
+    expect(await change(program, `${BACKEND}/params`, swap)).toEqual(['/dev/b', 777]);
+  });
+});
