@@ -1,44 +1,19 @@
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type Connection } from 'xen-block-stats';
+import { linkCounters, plugIn, plugOut, statisticsFolder } from './hosts/kernel-counters';
 import { RealHost } from './hosts/real-host';
-
-/*
- * The kernel keeps a network device's counters as it keeps a vbd's: a number a file, in sysfs. A folder
- * of links to them is a disk whose counters are the kernel's own.
- */
-const LINKS = {
-  rd_req: 'rx_packets',
-  rd_sect: 'rx_bytes',
-  wr_req: 'tx_packets',
-  wr_sect: 'tx_bytes',
-  f_req: 'rx_errors',
-  ds_req: 'tx_errors',
-  oo_req: 'rx_dropped',
-};
-
-const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' });
 
 describe('on the kernel’s own counters and the real xenstored', () => {
   const device = `xbs${process.pid}`;
   let host: RealHost;
   let xen: Connection;
 
-  const folder = (devid: number) =>
-    join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-1-${devid}/statistics`);
-
-  function link(devid: number, netDevice: string): void {
-    rmSync(folder(devid), { recursive: true, force: true });
-    mkdirSync(folder(devid), { recursive: true });
-    for (const [file, counter] of Object.entries(LINKS)) {
-      symlinkSync(`/sys/class/net/${netDevice}/statistics/${counter}`, join(folder(devid), file));
-    }
-  }
-
-  const byHand = (devid: number, file: string) => Number(readFileSync(join(folder(devid), file)));
+  const byHand = (devid: number, file: string) =>
+    Number(readFileSync(join(statisticsFolder(host.connectOptions.sysfs, devid), file)));
 
   /** Moves the counters of lo by a datagram. */
   async function traffic(): Promise<void> {
@@ -62,15 +37,15 @@ describe('on the kernel’s own counters and the real xenstored', () => {
         { name: 'xvdb', source: '/dev/b', physicalSectorSize: 4096 },
       ],
     });
-    ip('link', 'add', device, 'type', 'veth', 'peer', 'name', `${device}p`);
-    link(51712, 'lo');
-    link(51728, device);
+    plugIn(device);
+    linkCounters(host.connectOptions.sysfs, 51712, 'lo');
+    linkCounters(host.connectOptions.sysfs, 51728, device);
     xen = connect(host.connectOptions);
   });
   afterAll(async () => {
     xen.close();
     try {
-      ip('link', 'del', device);
+      plugOut(device);
     } catch {
       // a test took it away
     }
@@ -131,11 +106,11 @@ describe('on the kernel’s own counters and the real xenstored', () => {
   test('a device that is unplugged is gone, also when one of its name comes back', () => {
     const disk = xen.domain('web1').disk('xvdb');
     disk.read();
-    ip('link', 'del', device);
+    plugOut(device);
     expect(() => disk.read()).toThrow(
       expect.objectContaining({ code: 'ERR_XEN_STATS_UNAVAILABLE', disk: 'xvdb' }),
     );
-    ip('link', 'add', device, 'type', 'veth', 'peer', 'name', `${device}p`);
+    plugIn(device);
     expect(disk.read().rdReq).toBe(0);
   });
 });

@@ -15,6 +15,7 @@ import {
   type GuestSpec,
 } from '../../../lib/simulator/toolstack';
 import { parseDiskName } from '../../../lib/vdev';
+import { RealGuest } from './real-guest';
 import { RealXenstored } from './real-xenstored';
 
 /** What a test needs of a host: both kinds have it. */
@@ -135,6 +136,22 @@ export class RealHost implements TestHost {
   async connectFrontend(domid: number, name: string) {
     const { options } = this.#disk(domid, name);
     await this.xenstored.write(connectedNodes(domid, { backendDomid: 0, ...options }));
+  }
+
+  /** Lets a guest speak to xenstored itself, and write where libxl lets it. */
+  async introduce(domid: number): Promise<RealGuest> {
+    const { spec, disks } = this.#guest(domid);
+    // permissions are for domains that there are
+    const guest = await RealGuest.introduce(this.xenstored, domid);
+    for (const folder of [`/local/domain/${domid}`, `/vm/${spec.uuid}`]) {
+      this.xenstored.permit(folder, 'n0', `r${domid}`);
+    }
+    for (const { options } of disks.values()) {
+      const { frontend, backend } = placeDisk('xl', domid, options);
+      this.xenstored.permit(frontend, `n${domid}`, 'r0');
+      this.xenstored.permit(backend, 'n0', `r${domid}`);
+    }
+    return guest;
   }
 
   async setCounters(domid: number, name: string, counters: CounterOptions) {

@@ -58,6 +58,11 @@ export class RealXenstored {
     if (paths.length > 0) await this.#xenstore('rm', '-t', ...paths);
   }
 
+  /** Says who may do what with a node and all below it: its owner first (`n1`), then others (`r0`). */
+  permit(path: string, ...permissions: string[]): void {
+    this.#xenstore('chmod', '-r', path, ...permissions);
+  }
+
   /** Stops it where it is (SIGSTOP) or has it go on (SIGCONT). */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#daemon?.kill(signal);

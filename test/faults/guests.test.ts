@@ -1,0 +1,180 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, type Connection, type Disk } from 'xen-block-stats';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import type { RealGuest } from '../integration/hosts/real-guest';
+import { RealHost } from '../integration/hosts/real-host';
+import { ROOT } from './program';
+
+/*
+ * A guest owns its side of a disk in xenstore, and writes there what it likes (XSA-175). What is said
+ * about it, and about others, does not change by that.
+ */
+
+const GUESTS = [
+  {
+    name: 'hostile',
+    domid: 1,
+    disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 11 } }],
+  },
+  {
+    name: 'db',
+    domid: 2,
+    disks: [
+      { name: 'xvda', source: '/dev/b', counters: { rd_req: 22 } },
+      { name: 'xvdb', source: '/dev/c', counters: { rd_req: 33 } },
+    ],
+  },
+];
+
+const FRONTEND = '/local/domain/1/device/vbd/51712';
+
+/** What a guest may write of its own disk, and what hurts most there. */
+const LIES: [what: string, node: string, value: string][] = [
+  ['a backend that is another guest’s disk', 'backend', '/local/domain/0/backend/vbd/2/51712'],
+  ['a backend that is itself', 'backend', FRONTEND],
+  ['a backend by way of its own', 'backend', '/local/domain/0/backend/vbd/1/../2/51712'],
+  // xenstored takes 2 KiB of a guest, with the node's permissions
+  ['a backend that is as long as it can be', 'backend', '/local/domain/0'.padEnd(2000, '/x')],
+  ['a backend that says nothing', 'backend', ''],
+  ['the domid of another backend', 'backend-id', '2'],
+  ['the devid of another disk', 'virtual-device', '51728'],
+  ['a state that no disk has', 'state', '99'],
+  ['a sector size of its own', 'physical-sector-size', '4096'],
+];
+
+/** What is asked of xenstored, whatever guests write. */
+const ALLOWED = [
+  /^domid$/,
+  /^\/local\/domain$/,
+  /^\/local\/domain\/\d+(\/name|\/vm)?$/,
+  /^\/local\/domain\/0\/backend\/[a-z0-9_]+\/\d+(\/\d+\/[a-z-]+)?$/,
+  // libxl's own notes, which no guest can write
+  /^\/libxl\/\d+\/device\/(vbd|virtio_disk)(\/\d+\/backend)?$/,
+];
+const expectAllowed = (paths: readonly string[]) => {
+  expect(paths.filter((path) => !ALLOWED.some((pattern) => pattern.test(path)))).toEqual([]);
+};
+
+/** Everything that is said about both guests. */
+function everything(xen: Connection) {
+  return xen.domains().map((domain) => ({
+    domid: domain.domid,
+    name: domain.name,
+    uuid: domain.uuid,
+    disks: domain.disks(),
+    reads: domain.disks().map(({ name }) => domain.disk(name).read().rdReq),
+    stats: domain.blockStats(''),
+  }));
+}
+
+describe('a guest of the real xenstored', () => {
+  let host: RealHost;
+  let guest: RealGuest;
+  let xen: Connection;
+  let disk: Disk;
+  let before: ReturnType<typeof everything>;
+
+  beforeEach(async () => {
+    host = await RealHost.start();
+    for (const options of GUESTS) await host.addGuest(options);
+    guest = await host.introduce(1);
+    xen = connect(host.connectOptions);
+    disk = xen.domain(1).disk('xvda');
+    before = everything(xen);
+  });
+  afterEach(async () => {
+    await host.stop();
+    xen.close();
+    guest.close();
+  });
+
+  function expectNothingChanged(): void {
+    expect(disk.read().rdReq).toBe(11);
+    expect(everything(xen)).toEqual(before);
+    // nor for who has not known it before
+    const other = connect(host.connectOptions);
+    expect(everything(other)).toEqual(before);
+    other.close();
+  }
+
+  test.each(LIES)('that writes %s changes nothing', async (_what, node, value) => {
+    expect(await guest.write(`${FRONTEND}/${node}`, value)).toBe('OK');
+    expect(await guest.read(`${FRONTEND}/${node}`)).toBe(value);
+    expectNothingChanged();
+  });
+
+  test('that removes its side of its disk changes nothing', async () => {
+    for (const node of ['backend', 'virtual-device', 'state']) {
+      expect(await guest.remove(`${FRONTEND}/${node}`)).toBe('OK');
+    }
+    expectNothingChanged();
+  });
+
+  test('that fills its folder until it may not changes nothing', async () => {
+    let answer = 'OK';
+    for (let i = 0; answer === 'OK'; i++) {
+      answer = await guest.write(`${FRONTEND}/${i}`, 'x'.repeat(1900));
+    }
+    expect(answer).toBe('ENOSPC');
+    expectNothingChanged();
+  }, 30_000);
+
+  test('may not write what is believed', async () => {
+    const uuid = String(before.find(({ domid }) => domid === 1)?.uuid);
+    for (const path of [
+      '/local/domain/1',
+      '/local/domain/1/name',
+      '/local/domain/1/vm',
+      `/vm/${uuid}/name`,
+      '/local/domain/0/backend/vbd/1/51712/params',
+      '/local/domain/0/backend/vbd/1/51728/dev',
+      '/local/domain/0/backend/vbd/1/51712/physical-sector-size',
+      '/libxl/1/device/vbd/51712/backend',
+      '/local/domain/3/name',
+    ]) {
+      expect([path, await guest.write(path, 'x')]).toEqual([path, 'EACCES']);
+    }
+  });
+
+  test('has nothing asked of xenstored on its word', async () => {
+    for (const [, node, value] of LIES) await guest.write(`${FRONTEND}/${node}`, value);
+    const folder = mkdtempSync(join(tmpdir(), 'asked-'));
+    const trace = join(folder, 'trace');
+    const program = `
+      const xen = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)});
+      for (const domain of xen.domains()) {
+        for (const { name } of domain.disks()) domain.disk(name).read();
+        domain.blockStats('');
+      }`;
+    const calls = 'trace=write,writev,sendto,sendmsg';
+    const { status } = spawnSync(
+      'strace',
+      ['-f', '-qq', '-s', '5000', '-e', calls, '-o', trace, process.execPath, '-e', program],
+      { cwd: ROOT },
+    );
+    expect(status).toBe(0);
+    const paths = [...readFileSync(trace, 'latin1').matchAll(/"(\/(?:local|libxl|vm|tool)[^"]*)"/g)]
+      .flatMap(([, text = '']) => text.split('\\0'))
+      .filter((text) => text.startsWith('/'));
+    rmSync(folder, { recursive: true });
+    expect(paths).toContain('/local/domain/0/backend/vbd/1/51712/params');
+    expectAllowed(paths);
+  });
+});
+
+test('a guest of the simulated host has nothing asked of xenstored on its word', async () => {
+  const host = await SimulatedHost.start({ guests: GUESTS });
+  for (const [, node, value] of LIES) await host.write(`${FRONTEND}/${node}`, value);
+  await host.write(`${FRONTEND}/backend`, '/local/domain/0'.padEnd(4096, '/x'));
+  const xen = connect(host.connectOptions);
+  await host.requests();
+  expect(everything(xen).map(({ reads }) => reads)).toEqual([[], [11], [22, 33]]);
+  const paths = (await host.requests()).map(({ path }) => path);
+  expect(paths).toContain('/local/domain/0/backend/vbd/1/51712/params');
+  expectAllowed(paths);
+  xen.close();
+  await host.stop();
+});

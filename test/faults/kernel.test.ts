@@ -1,0 +1,226 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DISK_COLUMNS, connect, type Connection } from 'xen-block-stats';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import {
+  linkCounters,
+  plugIn,
+  plugOut,
+  statisticsFolder,
+} from '../integration/hosts/kernel-counters';
+import { RealHost } from '../integration/hosts/real-host';
+import { holdings } from './holdings';
+import { evaluate } from './program';
+
+const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
+
+/** blkback's counters, in the order in which the kernel makes their files. */
+const FILES = ['oo_req', 'rd_req', 'wr_req', 'f_req', 'ds_req', 'rd_sect', 'wr_sect'];
+
+describe('the kernel’s counters, when', () => {
+  const device = `xbf${process.pid}`;
+  let host: RealHost;
+  let xen: Connection;
+
+  beforeEach(async () => {
+    host = await RealHost.start();
+    await host.addGuest({ name: 'web1', domid: 1, disks: [{ name: 'xvda', source: '/dev/a' }] });
+    plugIn(device);
+    xen = connect(host.connectOptions);
+  });
+  afterEach(async () => {
+    xen.close();
+    plugOut(device);
+    await host.stop();
+  });
+
+  test('a disk is unplugged between two counters of one read', () => {
+    const { sysfs } = host.connectOptions;
+    linkCounters(sysfs, 51712, device, { rd_req: 'lo', rd_sect: 'lo' });
+    const disk = xen.domain('web1').disk('xvda');
+    const row = new Float64Array(DISK_COLUMNS.length);
+    disk.readInto(row);
+    row.fill(7);
+    plugOut(device);
+    expect(() => {
+      disk.readInto(row);
+    }).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
+    expect(row.every((value) => value === 7)).toBe(true);
+    plugIn(device);
+    disk.readInto(row);
+    expect(row[DISK_COLUMNS.indexOf('wrReq')]).toBe(0);
+  });
+
+  test('a domain is destroyed, and another one gets its domid and its devid', async () => {
+    const { sysfs } = host.connectOptions;
+    linkCounters(sysfs, 51712, device);
+    const web = xen.domain('web1');
+    const disk = web.disk('xvda');
+    expect(disk.read().rdReq).toBe(0);
+    plugOut(device);
+    await host.removeGuest(1);
+    await host.addGuest({
+      name: 'web2',
+      domid: 1,
+      uuid: '11111111-2222-4333-8444-555555555555',
+      disks: [{ name: 'xvda', source: '/dev/a' }],
+    });
+    plugIn(device);
+    linkCounters(sysfs, 51712, 'lo');
+    const gone = error('ERR_XEN_DOMAIN_NOT_RUNNING');
+    expect(() => disk.read()).toThrow(gone);
+    expect(() => web.blockStats('xvda')).toThrow(gone);
+    expect(() => web.blockStats('')).toThrow(gone);
+    expect(xen.domain(1).blockStats('xvda').rdReq).toBeGreaterThan(0);
+  });
+});
+
+describe('a vbd, when', () => {
+  let host: SimulatedHost;
+  let xen: Connection;
+
+  beforeEach(async () => {
+    host = await SimulatedHost.start({
+      guests: [
+        { name: 'web1', disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 5 } }] },
+      ],
+    });
+    xen = connect(host.connectOptions);
+  });
+  afterEach(async () => {
+    xen.close();
+    await host.stop();
+  });
+
+  test('its counters are set back by a reconnect', async () => {
+    const disk = xen.domain('web1').disk('xvda');
+    expect(disk.read().rdReq).toBe(5);
+    await host.disconnectFrontend(1, 'xvda');
+    expect(disk.read().rdReq).toBe(0);
+    await host.connectFrontend(1, 'xvda');
+    await host.io(1, 'xvda', { reads: 2 });
+    expect(disk.read().rdReq).toBe(2);
+    expect(xen.domain('web1').blockStats('xvda').rdReq).toBe(2);
+  });
+
+  test('its folder is there and its files are not, and they come one by one', () => {
+    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
+    const workshop = `${folder}.workshop`;
+    renameSync(folder, workshop);
+    const unavailable = error('ERR_XEN_STATS_UNAVAILABLE', { errno: 2 });
+    const web = xen.domain('web1');
+    expect(() => web.disk('xvda')).toThrow(unavailable);
+    mkdirSync(folder);
+    for (const file of FILES) {
+      expect(() => web.disk('xvda').read()).toThrow(unavailable);
+      renameSync(join(workshop, file), join(folder, file));
+    }
+    expect(Object.values(web.disk('xvda').read()).every((value) => value >= 0)).toBe(true);
+  });
+
+  test('its files are taken away one by one', () => {
+    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
+    const disk = xen.domain('web1').disk('xvda');
+    // an emptied file stands for the kernel's ENODEV
+    for (const file of FILES) writeFileSync(join(folder, file), '');
+    for (const file of FILES) {
+      rmSync(join(folder, file));
+      expect(() => disk.read()).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
+    }
+  });
+
+  test.each([
+    [
+      'is a file',
+      'ENOTDIR',
+      (root: string) => {
+        writeFileSync(root, '');
+      },
+    ],
+    [
+      'is a link to itself',
+      'ELOOP',
+      (root: string) => {
+        symlinkSync(root, root);
+      },
+    ],
+    ['is not there', 'ENOENT', () => undefined],
+  ])('the root of sysfs %s (%s)', (_what, reason, make) => {
+    const root = join(mkdtempSync(join(tmpdir(), 'no-sysfs-')), 'sys');
+    make(root);
+    const other = connect({ ...host.connectOptions, sysfs: root });
+    expect(other.domain('web1').disks()).toHaveLength(1);
+    const before = holdings();
+    expect(() => other.domain('web1').disk('xvda')).toThrow(
+      error('ERR_XEN_STATS_UNAVAILABLE', { message: expect.stringContaining(reason) }),
+    );
+    expect(holdings()).toEqual(before);
+    other.close();
+    rmSync(join(root, '..'), { recursive: true });
+  });
+});
+
+describe('a process that', () => {
+  let host: SimulatedHost;
+  beforeAll(async () => {
+    const disks = ['xvda', 'xvdb', 'xvdc', 'xvdd', 'xvde', 'xvdf', 'xvdg', 'xvdh'].map((name) => ({
+      name,
+      source: `/dev/${name}`,
+      counters: { rd_req: 5, wr_sect: 8 },
+    }));
+    host = await SimulatedHost.start({ guests: [{ name: 'web1', disks }] });
+  });
+  afterAll(() => host.stop());
+
+  const PRELUDE = `
+    const { readdirSync } = require('node:fs');
+    const attempt = (call) => { try { return call() } catch ({ code, errno, message }) { return { code, errno, message } } };
+    const xen = xbs.connect(options);
+    const web = xen.domain('web1');`;
+
+  const run = (program: string, ...under: string[]) =>
+    evaluate(`${PRELUDE} ${program}`, { options: host.connectOptions }, { under });
+
+  test('has no descriptors left (EMFILE) keeps what it has, and loses none', async () => {
+    expect(
+      await run(
+        `const count = () => readdirSync('/proc/self/fd').length;
+         const disks = web.disks().map(({ name }) => name);
+         const spare = require('node:fs').openSync('/dev/null'); // for readdir
+         const open = [];
+         let error;
+         while (error === undefined) {
+           const answer = attempt(() => web.disk(disks[open.length]));
+           if (answer.code === undefined) open.push(answer); else error = answer;
+         }
+         require('node:fs').closeSync(spare);
+         const before = count();
+         for (let i = 0; i < 10; i++) attempt(() => web.disk(disks[open.length]));
+         const left = count() - before;
+         const read = open.map((disk) => disk.read().rdReq);
+         const sum = attempt(() => web.blockStats(''));
+         const stillOpen = open.map((disk) => disk.read().rdReq);
+         xen.close();
+         const afterwards = xbs.connect(options).domain('web1').disk(disks.at(-1)).read().rdReq;
+         console.log(JSON.stringify({ opened: open.length > 0 && open.length < disks.length, error, left, read: [...new Set(read)], sum: sum.errno, stillOpen: [...new Set(stillOpen)], afterwards }))`,
+        'prlimit',
+        '--nofile=60:60',
+      ),
+    ).toEqual({
+      opened: true,
+      error: {
+        code: 'ERR_XEN_STATS_UNAVAILABLE',
+        errno: 24,
+        message: expect.stringContaining(
+          'EMFILE, too many open files: raise the limit (ulimit -n)',
+        ),
+      },
+      left: 0,
+      read: [5],
+      sum: 24,
+      stillOpen: [5],
+      afterwards: 5,
+    });
+  });
+});

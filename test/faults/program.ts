@@ -1,0 +1,52 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+
+/** The root of the package: programs that are run there find it by its name. */
+export const ROOT = join(__dirname, '..', '..');
+
+/** How a program is run. */
+export interface RunOptions {
+  /** What runs Node: `['prlimit', '--nofile=64']`. */
+  readonly under?: readonly string[];
+  /** What Node is told before the program. */
+  readonly node?: readonly string[];
+}
+
+/** How a program ended. */
+export interface Ending {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Runs a program in a process of its own. It has the package as `xbs`, and the values as constants.
+ */
+export function runProgram(
+  program: string,
+  values: Record<string, unknown>,
+  { under = [], node = [] }: RunOptions = {},
+): Promise<Ending> {
+  const constants = Object.entries(values).map(
+    ([name, value]) => `const ${name} = ${JSON.stringify(value)};`,
+  );
+  const source = `const xbs = require('xen-block-stats'); ${constants.join(' ')} ${program}`;
+  const [command = '', ...args] = [...under, process.execPath, ...node, '-e', source];
+  return new Promise((resolve) => {
+    const child = execFile(command, args, { cwd: ROOT }, (_error, stdout, stderr) => {
+      resolve({ status: child.exitCode, signal: child.signalCode, stdout, stderr });
+    });
+  });
+}
+
+/** The same for a program that ends well, and what it printed as JSON. */
+export async function evaluate(
+  program: string,
+  values: Record<string, unknown>,
+  options?: RunOptions,
+): Promise<unknown> {
+  const { stdout, ...ending } = await runProgram(program, values, options);
+  expect(ending).toEqual({ status: 0, signal: null, stderr: '' });
+  return JSON.parse(stdout);
+}
