@@ -34,6 +34,7 @@ constexpr std::array<CounterFile, kCounters> kFiles = {{
 // (xen_vbdstat_attrs in drivers/block/xen-blkback/xenbus.c) and removes them in the same order.
 // Opened the other way round, with the last one there the folder was complete, and with the first
 // one there nothing had been removed: then whatever is missing in between is not in this kernel.
+// Those two are in every kernel: without them it is not known what is.
 constexpr std::array<Counter, kCounters> kOpenOrder = {kWrSect, kRdSect, kDsReq, kFReq,
                                                        kWrReq,  kRdReq,  kOoReq};
 
@@ -192,6 +193,8 @@ Failure VbdStatistics::ReadHeld(CounterSet wanted, Number* row) {
     if (descriptors_[counter] != kMissing) {
       const int error = ReadCounter(descriptors_[counter], &value);
       if (error != 0) return {error, counter};
+    } else if (!complete_) {
+      return {ENOENT, counter};
     }
     if (!Store(counter, value, row)) return {EOVERFLOW, counter};
   }
@@ -220,7 +223,7 @@ Failure VbdStatistics::ReadBriefly(CounterSet wanted, Number* row) {
 }
 
 // Opens each of the files, has it visited, and closes it. One that is not there is passed over,
-// unless it has been there: then the device is going.
+// unless it has been there, or is in every kernel: then the device is coming or going.
 template <typename Visitor>
 Failure VbdStatistics::VisitFiles(int folder, CounterSet wanted, Visitor visit) {
   for (const Counter counter : kOpenOrder) {
@@ -231,7 +234,8 @@ Failure VbdStatistics::VisitFiles(int folder, CounterSet wanted, Visitor visit) 
       seen_ |= 1u << counter;
       error = visit(counter, descriptor);
       close(descriptor);
-    } else if (errno != ENOENT || (seen_ & (1u << counter)) != 0) {
+    } else if (errno != ENOENT || (seen_ & (1u << counter)) != 0 || counter == kOpenOrder.front() ||
+               counter == kOpenOrder.back()) {
       error = errno;
     }
     if (error != 0) return {error, counter};

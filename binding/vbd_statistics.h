@@ -81,8 +81,9 @@ class VbdStatistics {
   Failure Hold(Holding holding);
 
   // Reads the wanted counters into their columns of the row; the others are left alone. With files
-  // that are held that is one pread each. A counter that the kernel does not have is -1. After a
-  // failure the row means nothing. A device that is gone gives ENODEV or ENOENT, for ever, also
+  // that are held that is one pread each. A counter that the kernel does not have is -1; one whose
+  // file the kernel is just making or removing is a failure (ENOENT). After a failure the row means
+  // nothing. A device that is gone gives ENODEV or ENOENT, for ever, also
   // when another one has come in its place; one that was closed, EBADF.
   template <typename Number>
   Failure Read(CounterSet wanted, Number* row);

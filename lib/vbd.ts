@@ -74,8 +74,9 @@ function reason(errno: number): string {
     case ENOENT:
       return 'ENOENT, the kernel has no statistics of it';
     case EMFILE:
+      return 'EMFILE, too many open files: raise the limit (ulimit -n), each disk takes seven';
     case ENFILE:
-      return `${getSystemErrorName(-errno)}, too many open files: raise the limit (ulimit -n), each disk takes seven`;
+      return 'ENFILE, too many open files on this machine: raise fs.file-max (sysctl)';
     default:
       return getSystemErrorName(-errno);
   }

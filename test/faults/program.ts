@@ -32,7 +32,9 @@ export function runProgram(
     ([name, value]) => `const ${name} = ${JSON.stringify(value)};`,
   );
   const source = `const xbs = require('xen-block-stats'); ${constants.join(' ')} ${program}`;
-  const [command = '', ...args] = [...under, process.execPath, ...node, '-e', source];
+  const [command = process.execPath, ...before] = under;
+  const itself = under.length === 0 ? [] : [process.execPath];
+  const args = [...before, ...itself, ...node, '-e', source];
   return new Promise((resolve) => {
     const child = execFile(command, args, { cwd: ROOT }, (_error, stdout, stderr) => {
       resolve({ status: child.exitCode, signal: child.signalCode, stdout, stderr });

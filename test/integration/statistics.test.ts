@@ -331,19 +331,23 @@ describe.each(HOSTS)('on %s', (_name, start) => {
   });
 
   describe('a counter file', () => {
-    test.each(['ds_req', 'f_req', 'oo_req', 'wr_sect'])(
-      'that is not there (%s) is -1, and so are its bytes',
+    test.each([
+      ['ds_req', ['discardReq']],
+      ['f_req', ['flushReq']],
+      ['rd_sect', ['rdSectors', 'rdBytes']],
+    ])('that is not there (%s) is -1, and so are its bytes', (file, columns) => {
+      rmSync(statisticsFile(file));
+      const stats = web.disk('xvda').read();
+      const missing = Object.entries(stats).filter(([, value]) => value === -1);
+      expect(missing.map(([name]) => name)).toEqual(columns);
+    });
+
+    test.each(['oo_req', 'wr_sect'])(
+      'that is not there (%s), the first or the last that a kernel makes, is an error',
       (file) => {
         rmSync(statisticsFile(file));
-        const stats = web.disk('xvda').read();
-        const missing = Object.entries(stats).filter(([, value]) => value === -1);
-        expect(missing.map(([name]) => name)).toEqual(
-          {
-            ds_req: ['discardReq'],
-            f_req: ['flushReq'],
-            oo_req: ['outOfRequests'],
-            wr_sect: ['wrSectors', 'wrBytes'],
-          }[file],
+        expect(() => web.disk('xvda').read()).toThrow(
+          error('ERR_XEN_STATS_UNAVAILABLE', { errno: 2, path: statisticsFile(file) }),
         );
       },
     );
