@@ -4,6 +4,7 @@
 #include <napi.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -25,8 +26,6 @@ using Outcome = XenstoreLink::Outcome;
 
 const char* Word(Outcome outcome) {
   switch (outcome) {
-    case Outcome::kNoLibrary:
-      return "library";
     case Outcome::kConnectFailed:
       return "connect";
     case Outcome::kTimedOut:
@@ -280,19 +279,20 @@ class Addon : public Napi::Addon<Addon> {
     info[0].As<Napi::External<std::unique_ptr<Xenstore>>>().Data()->reset();
   }
 
-  // openWatch(socket?, notify, timeoutMs): a handle, or undefined if there is no thread to be had
-  // within that time. notify is called when takeWatch has something.
+  // openWatch(socket?, notify, timeoutMs): a handle, or { failure, errno } if there is no thread to
+  // be had within that time. notify is called when takeWatch has something.
   Napi::Value OpenWatch(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     if (!stopped_.HasRoom(Deadline(info[2].As<Napi::Number>().DoubleValue()))) {
-      return env.Undefined();
+      return ToValue(env, XenstoreLink::Result{Outcome::kTimedOut, ETIMEDOUT});
     }
     const auto notifier = Notifier::Make(env, info[1].As<Napi::Function>());
-    if (!notifier) return env.Undefined();
+    if (!notifier) return ToValue(env, XenstoreLink::Result{Outcome::kConnectFailed, ENOMEM});
     auto link = XenstoreLink::Start(ToSocket(info[0]), [notifier] { notifier->Notify(); });
     if (!link) {
+      const int error = errno;
       notifier->Close();
-      return env.Undefined();
+      return ToValue(env, XenstoreLink::Result{Outcome::kConnectFailed, error});
     }
     return Napi::External<Watch>::New(env, new Watch{std::move(link), notifier},
                                       [](Napi::Env, Watch* it) { delete it; });
@@ -305,10 +305,11 @@ class Addon : public Napi::Addon<Addon> {
                                                Deadline(info[3].As<Napi::Number>().DoubleValue())));
   }
 
-  // postWatch(handle, operation, paths): asks; takeWatch will have the answers.
+  // postWatch(handle, operation, paths, timeoutMs): asks; takeWatch will have the answers.
   void PostWatch(const Napi::CallbackInfo& info) {
     const Watch& watch = *info[0].As<Napi::External<Watch>>().Data();
-    watch.link->Post(ToOperation(info[1]), ToPaths(info[2]));
+    watch.link->Post(ToOperation(info[1]), ToPaths(info[2]),
+                     Deadline(info[3].As<Napi::Number>().DoubleValue()));
   }
 
   // takeWatch(handle): { changed, broken, answers } since it was last asked; answers only when

@@ -24,6 +24,13 @@ struct Deadline {
       time.tv_sec += 1;
     }
   }
+
+  double MillisecondsLeft() const {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(time.tv_sec - now.tv_sec) * 1000 +
+           static_cast<double>(time.tv_nsec - now.tv_nsec) / 1e6;
+  }
 };
 
 // std::condition_variable would do, but for waiting on the steady clock it needs glibc 2.30.

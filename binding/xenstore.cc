@@ -21,7 +21,7 @@ XenstoreLink::Result Xenstore::Ask(XenstoreLink::Operation operation,
     if (!link_) {
       if (!stopped_.HasRoom(deadline)) return {Outcome::kTimedOut, ETIMEDOUT};
       link_ = XenstoreLink::Start(socket_);
-      if (!link_) return {Outcome::kConnectFailed, EAGAIN};
+      if (!link_) return {Outcome::kConnectFailed, errno};
     }
     result = link_->Ask(operation, paths, deadline);
     if (result.outcome == Outcome::kAnswered) return result;

@@ -12,7 +12,7 @@ namespace xen_block_stats {
 // breaks. Not for two threads at a time.
 class Xenstore {
  public:
-  // socket: the path of xenstored's socket; empty: where libxenstore looks for it by itself.
+  // socket: the path of xenstored's socket; empty: where it is by default.
   explicit Xenstore(std::string socket);
   ~Xenstore();
   Xenstore(const Xenstore&) = delete;

@@ -1,10 +1,12 @@
 #include "xenstore_link.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -13,9 +15,11 @@ namespace {
 
 constexpr size_t kMaxStopped = 4;
 
-// The token of the watch that has a listener look up whose connection cannot be interrupted. The
-// others' tokens are their paths.
-constexpr char kStop[] = "stop";
+// A thread that is told to stop does so at once, unless a write to the kernel's device keeps it.
+constexpr double kStopMs = 50;
+
+// A moment, in milliseconds.
+constexpr int kMomentMs = 5;
 
 // For threads that inherit the mask: signals are for Node's own threads.
 class SignalsBlocked {
@@ -34,26 +38,6 @@ class SignalsBlocked {
 // The errors that xenstored gives about a path; with any other, it is the connection that failed.
 bool IsAboutPath(int error) { return error == ENOENT || error == EACCES || error == EPERM; }
 
-int ErrnoOr(int other) { return errno != 0 ? errno : other; }
-
-XenstoreLink::Answer Read(const Libxenstore& library, xs_handle* handle, const std::string& path) {
-  unsigned length = 0;
-  errno = 0;
-  const std::unique_ptr<void, decltype(&free)> value(
-      library.read(handle, XBT_NULL, path.c_str(), &length), free);
-  if (!value) return {ErrnoOr(EIO), {}};
-  return {0, {std::string(static_cast<const char*>(value.get()), length)}};
-}
-
-XenstoreLink::Answer List(const Libxenstore& library, xs_handle* handle, const std::string& path) {
-  unsigned count = 0;
-  errno = 0;
-  const std::unique_ptr<char*, decltype(&free)> names(
-      library.directory(handle, XBT_NULL, path.c_str(), &count), free);
-  if (!names) return {ErrnoOr(EIO), {}};
-  return {0, std::vector<std::string>(names.get(), names.get() + count)};
-}
-
 // The path up to so many names.
 std::string Shorten(const std::string& path, int parts) {
   size_t end = 0;
@@ -61,19 +45,38 @@ std::string Shorten(const std::string& path, int parts) {
   return path.substr(0, end);
 }
 
+// Strings that each end with a NUL.
+std::vector<std::string> Split(const std::string& text) {
+  std::vector<std::string> strings;
+  for (size_t start = 0; start < text.size(); start += strings.back().size() + 1) {
+    strings.emplace_back(text.c_str() + start);
+  }
+  return strings;
+}
+
 }  // namespace
 
 std::shared_ptr<XenstoreLink> XenstoreLink::Start(const std::string& socket,
                                                   std::function<void()> notify) {
   auto link = std::make_shared<XenstoreLink>();
+  if (link->call_ < 0) return nullptr;
   link->notify_ = std::move(notify);
+  // Looked up here: the environment is for the threads of Node to read.
+  const std::string path = socket.empty() ? XenstoreWire::DefaultPath() : socket;
   const SignalsBlocked blocked;
   try {
-    link->thread_ = std::thread([link, socket] { link->Run(socket); });
+    link->thread_ = std::thread([link, path] { link->Run(path); });
   } catch (const std::system_error&) {
-    return nullptr;  // no more threads to be had
+    errno = EAGAIN;
+    return nullptr;
   }
   return link;
+}
+
+XenstoreLink::XenstoreLink() : call_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+XenstoreLink::~XenstoreLink() {
+  if (call_ >= 0) close(call_);
 }
 
 XenstoreLink::Result XenstoreLink::Ask(Operation operation, std::vector<std::string> paths,
@@ -81,8 +84,9 @@ XenstoreLink::Result XenstoreLink::Ask(Operation operation, std::vector<std::str
   std::unique_lock<std::mutex> lock(mutex_);
   operation_ = operation;
   paths_ = std::move(paths);
+  deadline_ = deadline;
   asked_ = true;
-  changed_.Notify();
+  Call();
   if (!changed_.WaitUntil(lock, deadline, [this] { return !asked_; })) {
     return {Outcome::kTimedOut, ETIMEDOUT};
   }
@@ -91,13 +95,15 @@ XenstoreLink::Result XenstoreLink::Ask(Operation operation, std::vector<std::str
   return result;
 }
 
-void XenstoreLink::Post(Operation operation, std::vector<std::string> paths) {
+void XenstoreLink::Post(Operation operation, std::vector<std::string> paths,
+                        const Deadline& deadline) {
   std::lock_guard<std::mutex> lock(mutex_);
   operation_ = operation;
   paths_ = std::move(paths);
+  deadline_ = deadline;
   asked_ = true;
   posted_ = true;
-  changed_.Notify();
+  Call();
 }
 
 XenstoreLink::News XenstoreLink::TakeNews() {
@@ -109,19 +115,17 @@ XenstoreLink::News XenstoreLink::TakeNews() {
     posted_ = false;
   }
   news.changed.swap(paths_changed_);
-  news.broken = listening_failed_;
+  news.broken = broken_;
   return news;
 }
 
 void XenstoreLink::Stop() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  stopping_ = true;
-  // Only then it is sure to come back at once: a listener has to be woken by xenstored.
-  const bool idle = !asked_ && !listener_.joinable();
-  changed_.Notify();
-  if (!idle && descriptor_ >= 0) Libxenstore::Interrupt(descriptor_);
-  lock.unlock();
-  if (idle) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    Call();
+  }
+  if (EndsBefore(Deadline(kStopMs))) {
     thread_.join();
   } else {
     thread_.detach();
@@ -133,115 +137,128 @@ bool XenstoreLink::EndsBefore(const Deadline& deadline) {
   return changed_.WaitUntil(lock, deadline, [this] { return ended_; });
 }
 
-void XenstoreLink::Run(const std::string& socket) {
-  const Libxenstore* library = Libxenstore::Load();
-  xs_handle* handle = library != nullptr ? library->Connect(socket) : nullptr;
-  const int connect_error = errno;
+void XenstoreLink::Run(const std::string& path) {
+  {
+    XenstoreWire wire([this](int descriptor, short events) { return WaitFor(descriptor, events); });
+    const int connect_error = wire.Connect(path);
 
-  std::unique_lock<std::mutex> lock(mutex_);
-  if (handle != nullptr) descriptor_ = Libxenstore::DescriptorOf(handle);
-  for (;;) {
-    changed_.Wait(lock, [this] { return asked_ || stopping_; });
-    if (stopping_) break;
-    if (library == nullptr) {
-      result_ = {Outcome::kNoLibrary, 0};
-    } else if (handle == nullptr) {
-      result_ = {Outcome::kConnectFailed, connect_error};
-    } else {
-      const Operation operation = operation_;
-      const std::vector<std::string> paths = std::move(paths_);
-      lock.unlock();
-      Result result = AskAll(*library, handle, operation, paths);
-      lock.lock();
-      result_ = std::move(result);
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!stopping_) {
+      if (asked_) {
+        const Operation operation = operation_;
+        const std::vector<std::string> paths = std::move(paths_);
+        lock.unlock();
+        Result result{connect_error == ETIMEDOUT ? Outcome::kTimedOut : Outcome::kConnectFailed,
+                      connect_error};
+        if (connect_error == 0) result = AskAll(&wire, operation, paths);
+        lock.lock();
+        result_ = std::move(result);
+        asked_ = false;
+        changed_.Notify();
+        if (posted_ && notify_) notify_();
+      } else {
+        lock.unlock();
+        WaitForCallOr(wire.descriptor());
+        if (wire.descriptor() >= 0) wire.Receive();
+        lock.lock();
+      }
+      Note(wire.TakeEvents());
+      if (connect_error == 0 && wire.descriptor() < 0 && !std::exchange(broken_, true) && notify_) {
+        notify_();
+      }
     }
-    asked_ = false;
-    changed_.Notify();
-    if (posted_ && notify_) notify_();
   }
-  lock.unlock();
-  if (listener_.joinable()) {
-    library->watch(handle, "/", kStop);
-    listener_.join();
-  }
-  lock.lock();
-  descriptor_ = -1;
-  lock.unlock();
-  if (handle != nullptr) library->close(handle);
-  lock.lock();
+  std::lock_guard<std::mutex> lock(mutex_);
   ended_ = true;
   changed_.Notify();
 }
 
-XenstoreLink::Result XenstoreLink::AskAll(const Libxenstore& library, xs_handle* handle,
-                                          Operation operation,
+XenstoreLink::Result XenstoreLink::AskAll(XenstoreWire* wire, Operation operation,
                                           const std::vector<std::string>& paths) {
   Result result{Outcome::kAnswered};
   result.operation = operation;
   result.answers.reserve(paths.size());
   for (const std::string& path : paths) {
-    Answer answer;
-    errno = 0;
-    switch (operation) {
-      case Operation::kRead:
-        answer = Read(library, handle, path);
-        break;
-      case Operation::kDirectory:
-        answer = List(library, handle, path);
-        break;
-      case Operation::kWatch:
-        if (!Watch(library, handle, path)) answer.error = ErrnoOr(EIO);
-        break;
-      case Operation::kUnwatch:
-        if (!library.unwatch(handle, path.c_str(), path.c_str())) answer.error = ErrnoOr(EIO);
-        break;
+    const XenstoreWire::Reply reply = AskOne(wire, operation, path);
+    if (reply.broken == ETIMEDOUT) return {Outcome::kTimedOut, ETIMEDOUT};
+    if (reply.broken != 0) return {Outcome::kBroken, reply.broken};
+    if (reply.error != 0 && !IsAboutPath(reply.error)) return {Outcome::kBroken, reply.error};
+    Answer answer{reply.error};
+    if (reply.error == 0 && operation == Operation::kRead) answer.strings = {reply.payload};
+    if (reply.error == 0 && operation == Operation::kDirectory) {
+      answer.strings = Split(reply.payload);
     }
-    const int error = answer.error;
-    if (error != 0 && !IsAboutPath(error)) return {Outcome::kBroken, error};
     result.answers.push_back(std::move(answer));
-    if (GivenUp()) break;
   }
   return result;
 }
 
-bool XenstoreLink::Watch(const Libxenstore& library, xs_handle* handle, const std::string& path) {
-  if (!listener_.joinable()) {
-    const SignalsBlocked blocked;
-    try {
-      std::lock_guard<std::mutex> lock(mutex_);
-      listener_ = std::thread([this, &library, handle] { Listen(library, handle); });
-    } catch (const std::system_error&) {
-      errno = EAGAIN;
-      return false;
+XenstoreWire::Reply XenstoreLink::AskOne(XenstoreWire* wire, Operation operation,
+                                         const std::string& path) {
+  // The token of a watch is its path.
+  const std::string watch = path + '\0' + path + '\0';
+  switch (operation) {
+    case Operation::kRead:
+      return wire->Ask(XenstoreWire::Type::kRead, path + '\0');
+    case Operation::kDirectory:
+      return wire->List(path);
+    case Operation::kUnwatch:
+      return wire->Ask(XenstoreWire::Type::kUnwatch, watch);
+    default: {
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        unheard_.insert(path);
+      }
+      return wire->Ask(XenstoreWire::Type::kWatch, watch);
     }
   }
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    unheard_.insert(path);
-  }
-  return library.watch(handle, path.c_str(), path.c_str());
 }
 
-void XenstoreLink::Listen(const Libxenstore& library, xs_handle* handle) {
+void XenstoreLink::Note(const std::vector<XenstoreWire::Event>& events) {
+  bool any = false;
+  for (const XenstoreWire::Event& event : events) {
+    if (unheard_.erase(event.token) > 0) continue;
+    paths_changed_.insert(Shorten(event.path, kPathParts));
+    any = true;
+  }
+  if (any && notify_) notify_();
+}
+
+// Has the thread look at what there is to do.
+void XenstoreLink::Call() {
+  constexpr uint64_t kOnce = 1;
+  // It fails only when it has been called very often already.
+  if (write(call_, &kOnce, sizeof(kOnce)) < 0) return;
+}
+
+// In the middle of a request: 0 when there is one of these events, or after a moment if there is no
+// descriptor; ECANCELED when the link is to stop; ETIMEDOUT when it has taken too long.
+int XenstoreLink::WaitFor(int descriptor, short events) {
   for (;;) {
-    unsigned count = 0;
-    const std::unique_ptr<char*, decltype(&free)> event(library.read_watch(handle, &count), free);
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (stopping_) return;
-    if (event == nullptr || count <= XS_WATCH_TOKEN) {
-      listening_failed_ = true;
-      if (notify_) notify_();
-      return;
-    }
-    if (unheard_.erase(event.get()[XS_WATCH_TOKEN]) > 0) continue;
-    paths_changed_.insert(Shorten(event.get()[XS_WATCH_PATH], kPathParts));
-    if (notify_) notify_();
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (stopping_) return ECANCELED;
+    // Before there is a question there is no hurry.
+    const double left = asked_ ? deadline_.MillisecondsLeft() : kMomentMs;
+    lock.unlock();
+    if (left <= 0) return ETIMEDOUT;
+
+    pollfd waiting[] = {{call_, POLLIN, 0}, {descriptor, events, 0}};
+    const int at_most = descriptor < 0 ? kMomentMs : static_cast<int>(std::min(left, 1e9)) + 1;
+    if (poll(waiting, 2, at_most) < 0 && errno != EINTR) return errno;
+    uint64_t calls;
+    if (waiting[0].revents != 0 && read(call_, &calls, sizeof(calls)) < 0) continue;
+    if (waiting[1].revents != 0) return 0;
+    if (descriptor < 0 && waiting[0].revents == 0) return 0;
   }
 }
 
-bool XenstoreLink::GivenUp() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return stopping_;
+// Between requests.
+void XenstoreLink::WaitForCallOr(int descriptor) {
+  pollfd waiting[] = {{call_, POLLIN, 0}, {descriptor, POLLIN, 0}};
+  uint64_t calls;
+  if (poll(waiting, 2, -1) > 0 && waiting[0].revents != 0) {
+    if (read(call_, &calls, sizeof(calls)) < 0) return;
+  }
 }
 
 void StoppedLinks::Add(std::shared_ptr<XenstoreLink> link) { links_.push_back(std::move(link)); }

@@ -10,15 +10,14 @@
 #include <vector>
 
 #include "deadline.h"
-#include "libxenstore.h"
+#include "xenstore_wire.h"
 
 namespace xen_block_stats {
 
-// One connection to xenstored and its threads. libxenstore has no timeouts, so it runs on a thread
-// of the link's, and whoever asks waits for that no longer than he likes. A link is used once: when
-// its connection breaks, it stays broken. Whoever holds it owns a share of it, and so do its
-// threads: one that is stuck in libxenstore keeps it until it has come back.
-class XenstoreLink : public std::enable_shared_from_this<XenstoreLink> {
+// One connection to xenstored and its thread, which is where it is waited for xenstored: whoever
+// asks waits for the thread no longer than he likes, or not at all. A link is used once: when its
+// connection breaks, it stays broken. Whoever holds it owns a share of it, and so does its thread.
+class XenstoreLink {
  public:
   enum class Operation { kRead, kDirectory, kWatch, kUnwatch };
 
@@ -26,12 +25,11 @@ class XenstoreLink : public std::enable_shared_from_this<XenstoreLink> {
   // (kRead: one string, any bytes) or the names of its children (kDirectory).
   struct Answer {
     int error = 0;
-    std::vector<std::string> strings;
+    std::vector<std::string> strings = {};
   };
 
   enum class Outcome {
     kAnswered,
-    kNoLibrary,      // libxenstore is not installed
     kConnectFailed,  // nobody answers at the socket, or not to us
     kTimedOut,       // xenstored did not answer in time
     kBroken,         // the connection broke, or nonsense came
@@ -55,55 +53,62 @@ class XenstoreLink : public std::enable_shared_from_this<XenstoreLink> {
   // entry.
   static constexpr int kPathParts = 6;
 
-  // Starts to connect to the socket, or, if that is empty, to where libxenstore looks by itself.
-  // Null if no thread is to be had. notify is called by the link's threads when there are news.
+  // Starts to connect to the socket, or, if that is empty, to where xenstored is by default. Null,
+  // with errno, if there is no thread or no descriptor to be had. notify is called by the link's
+  // thread when there are news.
   static std::shared_ptr<XenstoreLink> Start(const std::string& socket,
                                              std::function<void()> notify = nullptr);
+
+  XenstoreLink();
+  ~XenstoreLink();
+  XenstoreLink(const XenstoreLink&) = delete;
+  XenstoreLink& operator=(const XenstoreLink&) = delete;
 
   // Asks for all the paths, and waits for all the answers.
   Result Ask(Operation operation, std::vector<std::string> paths, const Deadline& deadline);
 
-  // Asks, and the answer will be in the news. One at a time.
-  void Post(Operation operation, std::vector<std::string> paths);
+  // Asks, and the answer will be in the news, before the deadline. One at a time.
+  void Post(Operation operation, std::vector<std::string> paths, const Deadline& deadline);
 
   News TakeNews();
 
-  // Ends the threads and the connection. Whoever waits for xenstored there waits no longer, unless
-  // it is for the connection to be made.
+  // Ends the thread and the connection.
   void Stop();
 
   // Whether, after Stop(), it has ended before the deadline.
   bool EndsBefore(const Deadline& deadline);
 
  private:
-  void Run(const std::string& socket);
-  Result AskAll(const Libxenstore& library, xs_handle* handle, Operation operation,
-                const std::vector<std::string>& paths);
-  bool Watch(const Libxenstore& library, xs_handle* handle, const std::string& path);
-  void Listen(const Libxenstore& library, xs_handle* handle);
-  bool GivenUp();
+  void Run(const std::string& path);
+  Result AskAll(XenstoreWire* wire, Operation operation, const std::vector<std::string>& paths);
+  XenstoreWire::Reply AskOne(XenstoreWire* wire, Operation operation, const std::string& path);
+  void Note(const std::vector<XenstoreWire::Event>& events);
+  void Call();
+  int WaitFor(int descriptor, short events);
+  void WaitForCallOr(int descriptor);
 
   std::thread thread_;
   std::function<void()> notify_;
+  const int call_;  // an eventfd: the thread has something to look at
 
   std::mutex mutex_;
   Condition changed_;
-  // All below is guarded by mutex_, but for listener_, which is the first thread's.
+  // All below is guarded by mutex_.
   Operation operation_ = Operation::kRead;
   std::vector<std::string> paths_;
+  Deadline deadline_{0};
   bool asked_ = false;
   bool posted_ = false;
   std::optional<Result> result_;
   std::set<std::string> unheard_;  // watched, but the event that every watch begins with is to come
   std::set<std::string> paths_changed_;
-  bool listening_failed_ = false;
+  bool broken_ = false;
   bool stopping_ = false;
   bool ended_ = false;
-  int descriptor_ = -1;  // the connection's, as long as libxenstore may be in it
-  std::thread listener_;
 };
 
-// Links that were stopped and have not ended: xenstored hangs. They must not become more and more.
+// Links that were stopped and have not ended: the kernel's device keeps them. They must not become
+// more and more.
 class StoppedLinks {
  public:
   void Add(std::shared_ptr<XenstoreLink> link);

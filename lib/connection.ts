@@ -16,8 +16,8 @@ export interface ConnectOptions {
   /** The folder that has `bus/xen-backend/devices`; default: `/sys`. */
   sysfs?: string | undefined;
   /**
-   * The path of xenstored's socket; default: where libxenstore looks for it. libxenstore takes it from
-   * the environment only, so `XENSTORED_PATH` is set while it connects: meant for tests and simulators.
+   * The path of xenstored's socket; default: where Xen's own tools look for it (`XENSTORED_PATH`,
+   * `XENSTORED_RUNDIR`, `/var/run/xenstored/socket`, the kernel's xenbus device).
    */
   xenstore?: string | undefined;
 }
@@ -36,7 +36,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /**
  * Connects to the Xen host that this runs on, like libvirt's `virConnectOpen("xen:///system")`.
  *
- * @throws {@link XenError} `ERR_XEN_NO_LIBXENSTORE`, `ERR_XENSTORE_CONNECT`, `ERR_XENSTORE_TIMEOUT`,
+ * @throws {@link XenError} `ERR_XENSTORE_CONNECT`, `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_IO`,
  * `ERR_XEN_UNSUPPORTED_PLATFORM`.
  */
 export function connect(options: ConnectOptions = {}): Connection {

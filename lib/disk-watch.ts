@@ -2,15 +2,18 @@ import type { Host } from './disk';
 import { devids, diskNodes, kindFolder, ownLocation, toDiskInfos } from './disk-info';
 import { identityNodes, toDomids, toIdentities } from './domain-identity';
 import { XenError } from './errors';
-import { Operation, type WatchHandle, type XenstoreAnswer } from './native';
+import { Operation, type WatchHandle, type XenstoreAnswer, type XenstoreFailure } from './native';
 import { SetDisk } from './set-disk';
-import { toNames, toText, xenstoreError } from './xenstore';
+import { checkPermitted, isRefusal, toNames, toText, xenstoreError } from './xenstore';
 
 /** Domains that are looked at together: what they say is handled in one go of the event loop. */
 const DOMAINS_AT_ONCE = 64;
 
 /** Paths in one request, so that each is answered soon. */
 const PATHS_AT_ONCE = 64;
+
+/** An answer that nobody waits for and that has not come by then was lost. */
+const ANSWER_TIMEOUT_MS = 5000;
 
 /** Without a connection, the next one is tried so soon, and then less and less often. */
 const FIRST_RETRY_MS = 10;
@@ -22,12 +25,14 @@ type Steps<T> = Generator<Request, T, XenstoreAnswer[]>;
 interface Request {
   readonly operation: number;
   readonly paths: readonly string[];
+  /** Whether it is no failure when xenstored refuses to answer. */
+  readonly mayBeRefused: boolean;
 }
 
 /** Where a {@link DiskWatch} gets its words and who hears of it. */
 export interface DiskWatchOptions {
   readonly host: Host;
-  /** The path of xenstored's socket; undefined: where libxenstore looks. */
+  /** The path of xenstored's socket; undefined: the default. */
   readonly socket: string | undefined;
   /** How long the first look may wait for each answer. */
   readonly timeoutMs: number;
@@ -54,8 +59,9 @@ export class DiskWatch {
   /** Where to look again. */
   readonly #changed = new Set<number>();
   #lookEverywhere = false;
-  /** The look that is under way. */
+  /** The look that is under way, and what it waits for. */
   #steps: Steps<void> | undefined;
+  #request: Request | undefined;
   #isCurrent = false;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
@@ -108,7 +114,7 @@ export class DiskWatch {
       self.#onNews();
     });
     const handle = host.native.openWatch(socket, notify, timeoutMs);
-    if (handle === undefined) throw xenstoreError({ failure: 'timeout', errno: 0 }, timeoutMs);
+    if ('failure' in handle) throw xenstoreError(handle, timeoutMs);
     this.#handle = handle;
     host.native.keepWatchAlive(handle, this.#keepsAlive);
   }
@@ -138,13 +144,19 @@ export class DiskWatch {
     if (this.#handle === undefined) return;
     const { changed, broken, answers } = this.#options.host.native.takeWatch(this.#handle);
     for (const path of changed) this.#note(path);
-    if (broken || (answers !== undefined && !Array.isArray(answers))) {
+    if (broken || (answers !== undefined && !this.#areAnswers(answers))) {
       this.#disconnect();
       this.#reconnectLater();
       return;
     }
     if (answers !== undefined && this.#steps !== undefined) this.#step(this.#steps, answers);
     this.#start();
+  }
+
+  /** Whether these are the answers to the request, and none that we cannot do without is refused. */
+  #areAnswers(answers: XenstoreAnswer[] | XenstoreFailure): answers is XenstoreAnswer[] {
+    if (!Array.isArray(answers)) return false;
+    return this.#request?.mayBeRefused === true || !answers.some(isRefusal);
   }
 
   /** `/local/domain/0/backend/vbd/<domid>` or `/local/domain/<domid>/name`, or a folder above them. */
@@ -210,8 +222,9 @@ export class DiskWatch {
       this.#steps = undefined;
       this.#start();
     } else {
+      this.#request = next.value;
       const { operation, paths } = next.value;
-      this.#options.host.native.postWatch(this.#handle, operation, paths);
+      this.#options.host.native.postWatch(this.#handle, operation, paths, ANSWER_TIMEOUT_MS);
     }
   }
 
@@ -220,9 +233,10 @@ export class DiskWatch {
     const { host, timeoutMs } = this.#options;
     let next = steps.next();
     while (next.done !== true && this.#handle !== undefined) {
-      const { operation, paths } = next.value;
+      const { operation, paths, mayBeRefused } = next.value;
       const answers = host.native.askWatch(this.#handle, operation, paths, timeoutMs);
       if (!Array.isArray(answers)) throw xenstoreError(answers, timeoutMs);
+      if (!mayBeRefused) checkPermitted(paths, answers);
       next = steps.next(answers);
     }
   }
@@ -255,7 +269,8 @@ export class DiskWatch {
     prepare(
       domids.flatMap((domid, i) => (locations[i] ?? []).map(({ devid }) => ({ domid, devid }))),
     );
-    const domains = yield* ask(Operation.read, identityNodes(ownDomid, domids));
+    // a driver domain may not look at others
+    const domains = yield* ask(Operation.read, identityNodes(ownDomid, domids), ownDomid !== 0);
     const nodes = yield* ask(Operation.read, diskNodes(locations.flat()));
 
     const identities = new Map(
@@ -317,10 +332,14 @@ function namePath(domid: number): string {
   return `/local/domain/${domid}/name`;
 }
 
-function* ask(operation: number, paths: readonly string[]): Steps<XenstoreAnswer[]> {
+function* ask(
+  operation: number,
+  paths: readonly string[],
+  mayBeRefused = false,
+): Steps<XenstoreAnswer[]> {
   const answers: XenstoreAnswer[] = [];
   for (let i = 0; i < paths.length; i += PATHS_AT_ONCE) {
-    answers.push(...(yield { operation, paths: paths.slice(i, i + PATHS_AT_ONCE) }));
+    answers.push(...(yield { operation, paths: paths.slice(i, i + PATHS_AT_ONCE), mayBeRefused }));
   }
   return answers;
 }

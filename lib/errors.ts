@@ -11,7 +11,6 @@
  * | `ERR_XEN_UNSUPPORTED_PLATFORM` | this is not Linux |
  * | `ERR_XEN_UNSUPPORTED_FLAGS` | a flag that the call does not know |
  * | `ERR_XEN_STATS_UNAVAILABLE` | the kernel has no statistics of the disk, or they cannot be read |
- * | `ERR_XEN_NO_LIBXENSTORE` | libxenstore is not installed |
  * | `ERR_XENSTORE_CONNECT` | no xenstored answers, or not to this user |
  * | `ERR_XENSTORE_TIMEOUT` | xenstored did not answer in time |
  * | `ERR_XENSTORE_IO` | the connection to xenstored broke, or it answered nonsense |
@@ -26,7 +25,6 @@ export type XenErrorCode =
   | 'ERR_XEN_UNSUPPORTED_PLATFORM'
   | 'ERR_XEN_UNSUPPORTED_FLAGS'
   | 'ERR_XEN_STATS_UNAVAILABLE'
-  | 'ERR_XEN_NO_LIBXENSTORE'
   | 'ERR_XENSTORE_CONNECT'
   | 'ERR_XENSTORE_TIMEOUT'
   | 'ERR_XENSTORE_IO'
@@ -36,7 +34,7 @@ export type XenErrorCode =
 export interface XenErrorDetails {
   /** The system's error number, positive (2 is ENOENT). */
   errno?: number | undefined;
-  /** The call that failed: `open`, `pread`, `xs_read` ... */
+  /** The call that failed: `open`, `pread`, `connect` ... */
   syscall?: string | undefined;
   /** The file or the xenstore node that it was about. */
   path?: string | undefined;

@@ -16,7 +16,7 @@ export type VbdFailure = number;
 
 /** Why xenstored gave no answers. */
 export interface XenstoreFailure {
-  failure: 'library' | 'connect' | 'timeout' | 'broken';
+  failure: 'connect' | 'timeout' | 'broken';
   errno: number;
 }
 
@@ -65,19 +65,23 @@ interface Addon {
     timeoutMs: number,
   ): XenstoreAnswer[] | XenstoreFailure;
   closeXenstore(xenstore: XenstoreHandle): void;
-  /** Undefined if no thread is to be had. */
   openWatch(
     socket: string | undefined,
     notify: () => void,
     timeoutMs: number,
-  ): WatchHandle | undefined;
+  ): WatchHandle | XenstoreFailure;
   askWatch(
     watch: WatchHandle,
     operation: number,
     paths: readonly string[],
     timeoutMs: number,
   ): XenstoreAnswer[] | XenstoreFailure;
-  postWatch(watch: WatchHandle, operation: number, paths: readonly string[]): void;
+  postWatch(
+    watch: WatchHandle,
+    operation: number,
+    paths: readonly string[],
+    timeoutMs: number,
+  ): void;
   takeWatch(watch: WatchHandle): WatchNews;
   keepWatchAlive(watch: WatchHandle, alive: boolean): void;
   closeWatch(watch: WatchHandle): void;

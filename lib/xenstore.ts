@@ -125,7 +125,8 @@ export function toNames(answer: XenstoreAnswer | undefined): string[] {
   return Array.isArray(answer) ? answer : [];
 }
 
-function isRefusal(answer: XenstoreAnswer | undefined): boolean {
+/** Whether xenstored does not tell us. */
+export function isRefusal(answer: XenstoreAnswer | undefined): boolean {
   return answer === EACCES || answer === EPERM;
 }
 
@@ -144,17 +145,11 @@ export function checkPermitted(paths: readonly string[], answers: readonly Xenst
 export function xenstoreError({ failure, errno }: XenstoreFailure, timeoutMs: number): XenError {
   const reason = errno > 0 ? getSystemErrorName(-errno) : 'no reason given';
   switch (failure) {
-    case 'library':
-      return new XenError(
-        'ERR_XEN_NO_LIBXENSTORE',
-        'libxenstore is not installed: install libxenstore4 (Debian, Ubuntu) or xen-libs (Fedora, SUSE)',
-        { syscall: 'dlopen' },
-      );
     case 'connect':
       return new XenError(
         'ERR_XENSTORE_CONNECT',
         `cannot connect to xenstored: ${reason} (is it running here, and is this user allowed to ask it?)`,
-        { errno, syscall: 'xs_open' },
+        { errno, syscall: 'connect' },
       );
     case 'timeout':
       return new XenError(

@@ -156,9 +156,7 @@ describe('a guest of the real xenstored', () => {
       { cwd: ROOT },
     );
     expect(status).toBe(0);
-    const paths = [...readFileSync(trace, 'latin1').matchAll(/"(\/(?:local|libxl|vm|tool)[^"]*)"/g)]
-      .flatMap(([, text = '']) => text.split('\\0'))
-      .filter((text) => text.startsWith('/'));
+    const paths = readFileSync(trace, 'latin1').match(/\/(local|libxl|vm|tool)[^"\\]*/g) ?? [];
     rmSync(folder, { recursive: true });
     expect(paths).toContain('/local/domain/0/backend/vbd/1/51712/params');
     expectAllowed(paths);

@@ -1,6 +1,12 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { connect, type Connection, type Disk, type Domain } from 'xen-block-stats';
 import { SimulatedHost, type DiskOptions, type Faults } from 'xen-block-stats/simulator';
+import { RealHost } from '../integration/hosts/real-host';
 import { holdings, untilGivenBack, type Holdings } from './holdings';
+import { ROOT, runProgram } from './program';
+import { ROUNDS, randomNumbers } from './rounds';
 
 /*
  * A xenstored that is not what it should be. Whatever it does: a call ends in time, with the right
@@ -118,6 +124,7 @@ describe('a xenstored (simulated) that', () => {
   const TIMEOUT = ['ERR_XENSTORE_TIMEOUT'];
   const IO = ['ERR_XENSTORE_IO'];
   const CONNECT = ['ERR_XENSTORE_CONNECT'];
+  const LONG = 'x'.repeat(4000);
 
   test.each<[name: string, begin: (faults: Faults) => Promise<void>, codes: string[]]>([
     ['is not there', (faults) => faults.down(), CONNECT],
@@ -127,16 +134,26 @@ describe('a xenstored (simulated) that', () => {
     ['stops in the middle of a value', (faults) => faults.hold({ bytes: 17 }), TIMEOUT],
     ['hangs up in place of an answer', (faults) => faults.hangUp(), IO],
     ['hangs up in the middle of a value', (faults) => faults.hangUp({ bytes: 17 }), IO],
-    ['hangs up after every third answer', (faults) => faults.hangUp({ skip: 3 }), IO],
+    ['hangs up after three answers', (faults) => faults.hangUp({ skip: 3 }), IO],
     ['sends a byte every millisecond', (faults) => faults.trickle(), TIMEOUT],
     ['sends a byte every 50 ms', (faults) => faults.trickle({ intervalMs: 50 }), TIMEOUT],
     ['announces more than a payload can hold', (faults) => faults.header({ length: 4097 }), IO],
+    ['announces 4 GiB', (faults) => faults.header({ length: 2 ** 32 - 1 }), IO],
     ['announces more than it sends', (faults) => faults.header({ length: 4096 }), TIMEOUT],
+    [
+      'announces one byte, whatever it sends',
+      (faults) => faults.header({ length: 1 }),
+      [...IO, ...TIMEOUT],
+    ],
     ['announces nothing and sends something', (faults) => faults.header({ length: 0 }), IO],
-    ['answers with the number of another request', (faults) => faults.header({ requestId: 7 }), IO],
+    ['answers with the number of another request', (faults) => faults.header({ requestId: 0 }), IO],
     ['answers with a type that nobody knows', (faults) => faults.header({ type: 99 }), IO],
     ['answers what was not asked', (faults) => faults.header({ type: 6 }), IO],
-    ['sends events that nobody waits for', (faults) => faults.header({ type: 15 }), IO],
+    [
+      'sends events in place of answers',
+      (faults) => faults.header({ type: 15 }),
+      [...IO, ...TIMEOUT],
+    ],
     ['answers with an error that nobody knows', (faults) => faults.error('EWHAT'), IO],
     ['answers with an error that it never documents', (faults) => faults.error('EIO'), IO],
     ['answers with an error without an end', (faults) => faults.header({ type: 16 }), IO],
@@ -146,5 +163,180 @@ describe('a xenstored (simulated) that', () => {
     expect(new Set(await client.errors())).toEqual(new Set(codes));
     await host.faults.clear();
     await client.expectRecovery();
+  });
+
+  const FOLDER = '/local/domain/0/backend/vbd/1';
+  const fillFolder = async () => {
+    for (let i = 0; i < 500; i++) await host.write(`${FOLDER}/no-disk-number-${i}`, '');
+  };
+
+  test('lists more names than fit into an answer', async () => {
+    await fillFolder();
+    const client = new Client(host);
+    await client.expectRecovery();
+  });
+
+  test.each([
+    ['names without an end', LONG, 0, IO],
+    ['parts without a generation', 'xvda', 1, IO],
+    ['parts without an end', '1\0xvda', 1, IO],
+    ['parts without names', '1\0', 1, IO],
+    ['parts that never end', '1\0a\0', 1, TIMEOUT],
+  ])('lists %s', async (_what, payload, skip, codes) => {
+    await fillFolder();
+    const client = new Client(host);
+    await host.faults.payload(payload, { path: FOLDER, skip });
+    const start = performance.now();
+    expect(() => client.web.disks()).toThrow(expect.objectContaining({ code: codes[0] }));
+    expect(performance.now() - start).toBeLessThan(LIMIT_MS);
+    await client.expectOpenDiskToGoOn();
+    await host.faults.clear();
+    await client.expectRecovery();
+  });
+
+  test('has values of 4 KiB', async () => {
+    const name = 'n'.repeat(4096);
+    const source = `/dev/${'s'.repeat(4091)}`;
+    await host.write('/local/domain/1/name', name);
+    await host.write(`${FOLDER}/51712/params`, source);
+    const xen = connect(host.connectOptions);
+    expect(xen.domain(name).disks()[0]).toMatchObject({ name: 'xvda', source });
+    expect(xen.domain(1).disk(source).read().rdReq).toBe(100);
+    for (const node of ['state', 'sectors', 'physical-sector-size', 'mode', 'dev']) {
+      await host.write(`${FOLDER}/51712/${node}`, '4'.repeat(4096));
+    }
+    expect(xen.domain(1).disks()[0]).toMatchObject({
+      name: 'xvda',
+      mode: 'w',
+      state: undefined,
+      sectors: undefined,
+      physicalSectorSize: undefined,
+    });
+    expect(xen.domain(1).blockStats('xvda').rdReq).toBe(100);
+    xen.close();
+  });
+});
+
+describe('the real xenstored, when it', () => {
+  let host: RealHost;
+
+  beforeEach(async () => {
+    host = await RealHost.start();
+    await host.addGuest({ name: 'web1', domid: 1, disks: DISKS });
+  });
+  afterEach(() => host.stop());
+
+  const kill = () => host.xenstored.kill();
+  const restart = () => host.restartXenstored();
+  const signal = (name: 'SIGSTOP' | 'SIGCONT') => () => {
+    host.xenstored.signal(name);
+    return Promise.resolve();
+  };
+
+  test.each<[string, begin: () => Promise<void>, end: () => Promise<void>, codes: string[]]>([
+    ['is stopped (SIGSTOP)', signal('SIGSTOP'), signal('SIGCONT'), ['ERR_XENSTORE_TIMEOUT']],
+    ['is killed', kill, restart, ['ERR_XENSTORE_CONNECT']],
+    ['is killed and started again', () => kill().then(restart), () => Promise.resolve(), []],
+    [
+      'is killed while it is stopped',
+      () => signal('SIGSTOP')().then(kill),
+      restart,
+      ['ERR_XENSTORE_CONNECT'],
+    ],
+  ])('%s', async (_name, begin, end, codes) => {
+    const client = new Client(host);
+    await begin();
+    expect(new Set(await client.errors())).toEqual(new Set(codes));
+    await end();
+    await client.expectRecovery();
+  });
+
+  test('lists more names than fit into an answer', async () => {
+    const folder = '/local/domain/0/backend/vbd/1';
+    host.xenstored.write(Array.from({ length: 1500 }, (_, i) => [`${folder}/no-disk-${i}`, 'x']));
+    await new Client(host).expectRecovery();
+  });
+
+  test('hangs, is not asked by more and more threads', async () => {
+    const client = new Client(host);
+    host.xenstored.signal('SIGSTOP');
+    const options = { ...host.connectOptions, timeoutMs: 20 };
+    const timeout = expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' });
+    const hanging = holdings();
+    for (let i = 0; i < 50; i++) expect(() => connect(options)).toThrow(timeout);
+    expect(holdings()).toEqual(hanging);
+    host.xenstored.signal('SIGCONT');
+    await client.expectRecovery();
+  });
+
+  test(
+    'stops and goes on at random moments, gives right answers or none',
+    async () => {
+      const before = holdings();
+      const client = new Worker(
+        `const { parentPort, workerData } = require('node:worker_threads');
+       const { connect } = require('xen-block-stats');
+       const { isDeepStrictEqual } = require('node:util');
+       const xen = connect({ ...workerData.options, timeoutMs: ${TIMEOUT_MS} });
+       const disk = xen.domain('web1').disk('xvda');
+       const report = { right: 0, late: 0, wrong: [], longest: 0 };
+       let over = false;
+       parentPort.on('message', () => { over = true; });
+       parentPort.postMessage('ready');
+       (async () => {
+         while (!over) {
+           const start = performance.now();
+           try {
+             const names = xen.domains().map(({ name }) => name);
+             const sum = xen.domain('web1').blockStats('').rdReq;
+             const answer = [names, sum, disk.read().rdReq];
+             if (isDeepStrictEqual(answer, workerData.right)) report.right += 1;
+             else report.wrong.push(answer);
+           } catch (error) {
+             if (error.code === 'ERR_XENSTORE_TIMEOUT') report.late += 1;
+             else report.wrong.push(String(error));
+           }
+           report.longest = Math.max(report.longest, performance.now() - start);
+           await new Promise(setImmediate);
+         }
+         xen.close();
+         parentPort.postMessage(report);
+       })();`,
+        {
+          eval: true,
+          workerData: { options: host.connectOptions, right: [['Domain-0', 'web1'], 1100, 100] },
+        },
+      );
+      await once(client, 'message');
+      const random = randomNumbers(1);
+      for (let i = 0; i < 20 * ROUNDS; i++) {
+        await delay(20 * random());
+        host.xenstored.signal('SIGSTOP');
+        await delay(random() < 0.2 ? TIMEOUT_MS * 2 : 20 * random());
+        host.xenstored.signal('SIGCONT');
+      }
+      client.postMessage('over');
+      const [report] = (await once(client, 'message')) as unknown[];
+      await client.terminate();
+      expect(report).toMatchObject({ wrong: [] });
+      const { right, late, longest } = report as { right: number; late: number; longest: number };
+      expect(right).toBeGreaterThan(10);
+      expect(late).toBeGreaterThan(0);
+      // two calls that ask, one after the other
+      expect(longest).toBeLessThan(2 * LIMIT_MS);
+      await untilGivenBack(before);
+    },
+    60_000 * ROUNDS,
+  );
+
+  test('is not for this user, says so', async () => {
+    const { stdout } = await runProgram(
+      `try { require(root).connect(options) } catch ({ code, message }) { console.log(code, message) }`,
+      { root: ROOT, options: host.connectOptions },
+      { under: ['setpriv', '--reuid=65534', '--clear-groups'] },
+    );
+    expect(stdout).toMatch(
+      /^ERR_XENSTORE_CONNECT cannot connect to xenstored: EACCES \(is it running here, and is this user allowed to ask it\?\)/,
+    );
   });
 });

@@ -15,7 +15,8 @@ const RING = 1024;
 const REQUESTS = { at: 0, consumed: 2048, produced: 2052 };
 const ANSWERS = { at: RING, consumed: 2056, produced: 2060 };
 
-/** The event channel's port, as the guest numbers it. */
+/** The page's grant and the event channel's port, as the guest numbers them. */
+const GRANT = 1;
 const PORT = 5;
 
 /** A guest of a real xenstored: it speaks for itself, and may do what xenstored permits it. */
@@ -35,7 +36,7 @@ export class RealGuest {
     const page = openSync(join(xenstored.folder, `ring-${domid}`), 'wx+');
     ftruncateSync(page, PAGE);
     const toolstack = createConnection(xenstored.socket);
-    const payload = Buffer.from(`${domid}\0${1}\0${PORT}\0`);
+    const payload = Buffer.from([domid, GRANT, PORT].map((number) => `${number}\0`).join(''));
     toolstack.write(
       encode({ type: MessageType.introduce, requestId: 1, transactionId: 0, payload }),
     );
