@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { DISK_COLUMNS, connect, type Connection } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import {
@@ -12,6 +15,7 @@ import {
 import { RealHost } from '../integration/hosts/real-host';
 import { holdings } from './holdings';
 import { evaluate } from './program';
+import { ROUNDS, randomNumbers } from './rounds';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 
@@ -74,6 +78,64 @@ describe('the kernel’s counters, when', () => {
     expect(() => web.blockStats('')).toThrow(gone);
     expect(xen.domain(1).blockStats('xvda').rdReq).toBeGreaterThan(0);
   });
+
+  test(
+    'a disk is plugged out and in again and again, at random moments',
+    async () => {
+      linkCounters(host.connectOptions.sysfs, 51712, device);
+      const reader = new Worker(
+        `const { parentPort, workerData } = require('node:worker_threads');
+       const xen = require('xen-block-stats').connect(workerData);
+       const web = xen.domain('web1');
+       const sets = [xen.diskSet(), xen.diskSet({ maxOpenFiles: 0 })];
+       const report = { rows: 0, failures: 0, wrong: [] };
+       const take = (row) => {
+         report.rows += 1;
+         // nothing is ever sent through the device
+         if (row.some((value) => value !== 0)) report.wrong.push(row);
+       };
+       const fail = (error) => {
+         report.failures += 1;
+         if (error.code !== 'ERR_XEN_STATS_UNAVAILABLE') report.wrong.push(String(error));
+       };
+       let over = false;
+       parentPort.on('message', () => { over = true; });
+       parentPort.postMessage('ready');
+       (async () => {
+         while (!over) {
+           for (let i = 0; i < 20; i++) {
+             try { take(Object.values(web.disk('xvda').read())) } catch (error) { fail(error) }
+             for (const set of sets) {
+               set.sample();
+               if (set.errors.size > 0) fail([...set.errors.values()][0]);
+               else if (set.disks.length > 0) take([...set.values]);
+             }
+           }
+           await new Promise(setImmediate);
+         }
+         xen.close();
+         parentPort.postMessage(report);
+       })();`,
+        { eval: true, workerData: host.connectOptions },
+      );
+      await once(reader, 'message');
+      const random = randomNumbers(2);
+      for (let i = 0; i < 20 * ROUNDS; i++) {
+        await delay(30 * random());
+        plugOut(device);
+        await delay(30 * random());
+        plugIn(device);
+      }
+      reader.postMessage('over');
+      const [report] = (await once(reader, 'message')) as unknown[];
+      await reader.terminate();
+      expect(report).toMatchObject({ wrong: [] });
+      const { rows, failures } = report as { rows: number; failures: number };
+      expect(rows).toBeGreaterThan(100);
+      expect(failures).toBeGreaterThan(10);
+    },
+    60_000 * ROUNDS,
+  );
 });
 
 describe('a vbd, when', () => {
@@ -117,6 +179,23 @@ describe('a vbd, when', () => {
       renameSync(join(workshop, file), join(folder, file));
     }
     expect(Object.values(web.disk('xvda').read()).every((value) => value >= 0)).toBe(true);
+  });
+
+  test('is read without its files being held, and they come one by one', async () => {
+    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
+    const workshop = `${folder}.workshop`;
+    renameSync(folder, workshop);
+    mkdirSync(folder);
+    const set = xen.diskSet({ maxOpenFiles: 0 });
+    for (const file of FILES) {
+      expect([...set.sample().errors.values()]).toEqual([
+        error('ERR_XEN_STATS_UNAVAILABLE', { errno: 2 }),
+      ]);
+      expect(set.values.every((value) => value === -1)).toBe(true);
+      renameSync(join(workshop, file), join(folder, file));
+    }
+    while (set.sample().errors.size > 0) await delay(10);
+    expect(set.values.every((value) => value >= 0)).toBe(true);
   });
 
   test('its files are taken away one by one', () => {
@@ -222,5 +301,48 @@ describe('a process that', () => {
       stillOpen: [5],
       afterwards: 5,
     });
+  });
+
+  /** Has the system calls about the statistics of xvda end in another way: strace does that. */
+  const inject = (...injections: string[]) => {
+    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
+    const paths = [folder, ...FILES.map((file) => join(folder, file))];
+    return [
+      'strace',
+      ...['-f', '-qq', '-o', '/dev/null', '-e', 'trace=openat,pread64'],
+      ...paths.flatMap((path) => ['-P', path]),
+      ...injections.flatMap((injection) => ['-e', `inject=${injection}`]),
+    ];
+  };
+  const FOUR_READS = `
+    console.log(JSON.stringify([1, 2, 3, 4].map(() => attempt(() => web.disk('xvda').read().rdReq))))`;
+
+  // the machine's own limit (fs.file-max) is not a test's to lower, and does not hold for root
+  test('finds no descriptors left on the machine (ENFILE) says so, and goes on', async () => {
+    expect(await run(FOUR_READS, ...inject('openat:error=ENFILE:when=4..6'))).toEqual([
+      {
+        code: 'ERR_XEN_STATS_UNAVAILABLE',
+        errno: 23,
+        message: expect.stringContaining('ENFILE, too many open files on this machine'),
+      },
+      { code: 'ERR_XEN_STATS_UNAVAILABLE', errno: 23, message: expect.any(String) },
+      { code: 'ERR_XEN_STATS_UNAVAILABLE', errno: 23, message: expect.any(String) },
+      5,
+    ]);
+  });
+
+  test('is interrupted (EINTR) at every second system call does not notice', async () => {
+    const everySecond = ['openat:error=EINTR:when=1+2', 'pread64:error=EINTR:when=1+2'];
+    expect(await run(FOUR_READS, ...inject(...everySecond))).toEqual([5, 5, 5, 5]);
+  });
+
+  test('cannot read a counter once (EIO) reads it again, and twice, says so', async () => {
+    expect(await run(FOUR_READS, ...inject('pread64:error=EIO:when=3'))).toEqual([5, 5, 5, 5]);
+    expect(await run(FOUR_READS, ...inject('pread64:error=EIO:when=3..4'))).toEqual([
+      { code: 'ERR_XEN_STATS_UNAVAILABLE', errno: 5, message: expect.any(String) },
+      5,
+      5,
+      5,
+    ]);
   });
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 /*
@@ -46,9 +46,9 @@ export function plugIn(device: string): void {
   ip('link', 'add', device, 'type', 'veth', 'peer', 'name', `${device}p`);
 }
 
-/** Plugs it out. */
+/** Plugs it out, if it is there. */
 export function plugOut(device: string): void {
-  ip('link', 'del', device);
+  if (existsSync(`/sys/class/net/${device}`)) ip('link', 'del', device);
 }
 
 function ip(...args: string[]): void {
