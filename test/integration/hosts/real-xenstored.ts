@@ -68,6 +68,12 @@ export class RealXenstored {
     this.#daemon?.kill(signal);
   }
 
+  /** Its process, for others to signal. */
+  get pid(): number {
+    if (this.#daemon?.pid === undefined) throw new Error('there is no xenstored');
+    return this.#daemon.pid;
+  }
+
   /** Kills it. */
   async kill(): Promise<void> {
     const daemon = this.#daemon;
