@@ -253,7 +253,9 @@ describe('the real xenstored, when it', () => {
 
   test('lists more names than fit into an answer', async () => {
     const folder = '/local/domain/0/backend/vbd/1';
-    host.xenstored.write(Array.from({ length: 1500 }, (_, i) => [`${folder}/no-disk-${i}`, 'x']));
+    await host.xenstored.write(
+      Array.from({ length: 1500 }, (_, i) => [`${folder}/no-disk-${i}`, 'x']),
+    );
     await new Client(host).expectRecovery();
   });
 

@@ -144,12 +144,12 @@ export class RealHost implements TestHost {
     // permissions are for domains that there are
     const guest = await RealGuest.introduce(this.xenstored, domid);
     for (const folder of [`/local/domain/${domid}`, `/vm/${spec.uuid}`]) {
-      this.xenstored.permit(folder, 'n0', `r${domid}`);
+      await this.xenstored.permit(folder, 'n0', `r${domid}`);
     }
     for (const { options } of disks.values()) {
       const { frontend, backend } = placeDisk('xl', domid, options);
-      this.xenstored.permit(frontend, `n${domid}`, 'r0');
-      this.xenstored.permit(backend, 'n0', `r${domid}`);
+      await this.xenstored.permit(frontend, `n${domid}`, 'r0');
+      await this.xenstored.permit(backend, 'n0', `r${domid}`);
     }
     return guest;
   }
@@ -177,7 +177,7 @@ export class RealHost implements TestHost {
         ...connectedNodes(domid, options),
       ]),
     ]);
-    this.xenstored.write([...dom0Nodes('xl'), ...connected]);
+    await this.xenstored.write([...dom0Nodes('xl'), ...connected]);
   }
 
   async stop() {

@@ -59,8 +59,8 @@ export class RealXenstored {
   }
 
   /** Says who may do what with a node and all below it: its owner first (`n1`), then others (`r0`). */
-  permit(path: string, ...permissions: string[]): void {
-    this.#xenstore('chmod', '-r', path, ...permissions);
+  async permit(path: string, ...permissions: string[]): Promise<void> {
+    await this.#xenstore('chmod', '-r', path, ...permissions);
   }
 
   /** Stops it where it is (SIGSTOP) or has it go on (SIGCONT). */
