@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 /** The root of the package: programs that are run there find it by its name. */
 export const ROOT = join(__dirname, '..', '..');
@@ -10,6 +11,8 @@ export interface RunOptions {
   readonly under?: readonly string[];
   /** What Node is told before the program. */
   readonly node?: readonly string[];
+  /** Is told what the program says with console.error: each line is a step, and no error. */
+  readonly onStep?: (step: string) => Promise<void>;
 }
 
 /** How a program ended. */
@@ -26,7 +29,7 @@ export interface Ending {
 export function runProgram(
   program: string,
   values: Record<string, unknown>,
-  { under = [], node = [] }: RunOptions = {},
+  { under = [], node = [], onStep }: RunOptions = {},
 ): Promise<Ending> {
   const constants = Object.entries(values).map(
     ([name, value]) => `const ${name} = ${JSON.stringify(value)};`,
@@ -37,7 +40,12 @@ export function runProgram(
   const args = [...before, ...itself, ...node, '-e', source];
   return new Promise((resolve) => {
     const child = execFile(command, args, { cwd: ROOT }, (_error, stdout, stderr) => {
-      resolve({ status: child.exitCode, signal: child.signalCode, stdout, stderr });
+      const said = onStep === undefined ? stderr : '';
+      resolve({ status: child.exitCode, signal: child.signalCode, stdout, stderr: said });
+    });
+    if (onStep === undefined || child.stderr === null) return;
+    createInterface(child.stderr).on('line', (step) => {
+      void onStep(step);
     });
   });
 }
