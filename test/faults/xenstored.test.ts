@@ -1,4 +1,8 @@
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { connect, type Connection, type Disk, type Domain } from 'xen-block-stats';
@@ -307,4 +311,39 @@ describe('the real xenstored, when it', () => {
       /^ERR_XENSTORE_CONNECT cannot connect to xenstored: EACCES \(is it running here, and is this user allowed to ask it\?\)/,
     );
   });
+
+  test('is reached through a device, answers as through its socket', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'device-'));
+    const program = join(folder, 'device');
+    execFileSync('gcc', ['-O1', '-o', program, join(__dirname, 'device.c')]);
+    const relay = spawn(program, [host.connectOptions.xenstore], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const [line] = (await once(relay.stdout, 'data')) as [Buffer];
+      const device = line.toString().trim();
+      const client = new Client({
+        connectOptions: { ...host.connectOptions, xenstore: device },
+        setCounters: (...args) => host.setCounters(...args),
+      });
+      expect(await client.errors()).toEqual([]);
+      const descriptor = readdirSync('/proc/self/fd').find((fd) => linkOf(fd) === device);
+      const flags = readFileSync(`/proc/self/fdinfo/${String(descriptor)}`, 'utf8');
+      expect(flags).toMatch(/^flags:\s*02\d{6}$/m); // O_CLOEXEC: children do not get it
+      client.xen.close();
+      await untilGivenBack(client.before);
+    } finally {
+      relay.kill();
+      await once(relay, 'exit');
+      rmSync(folder, { recursive: true });
+    }
+  });
 });
+
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return ''; // the folder's own
+  }
+}

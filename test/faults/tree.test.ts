@@ -7,7 +7,7 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
  * thread of its own can bear.
  */
 
-describe('a tree that changes in the middle of a call', () => {
+describe('in the middle of a call there is', () => {
   let host: SimulatedHost;
   let client: Worker;
 
@@ -84,5 +84,19 @@ describe('a tree that changes in the middle of a call', () => {
       await host.attachDisk(1, { name: 'xvda', source: '/dev/b', counters: { rd_req: 777 } });
     };
     expect(await change(program, `${BACKEND}/params`, swap)).toEqual(['/dev/b', 777]);
+  });
+
+  test('another disk, in a folder that is listed in parts', async () => {
+    const folder = '/local/domain/0/backend/vbd/1';
+    for (let i = 0; i < 500; i++) await host.write(`${folder}/no-disk-number-${i}`, '');
+    await host.requests();
+    // the first answer is that it is too long, the second the first part
+    await host.faults.hold({ path: folder, skip: 1, times: 1 });
+    const answer = run('web.disks().map(({ name }) => name)');
+    const parts = async () => (await host.requests()).some(({ type }) => type === 'directoryPart');
+    while (!(await parts()));
+    await host.attachDisk(1, { name: 'xvdb', source: '/dev/b' });
+    await host.faults.clear();
+    expect(await answer).toEqual(['xvda', 'xvdb']);
   });
 });
