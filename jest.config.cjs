@@ -8,7 +8,7 @@ const shared = {
 };
 
 module.exports = {
-  projects: ['unit', 'integration', 'faults', 'package'].map((name) => ({
+  projects: ['unit', 'fuzz', 'integration', 'faults', 'package'].map((name) => ({
     ...shared,
     displayName: name,
     rootDir: __dirname,

@@ -105,8 +105,8 @@ export function parseDiskName(name: string): number {
 }
 
 /**
- * The name of the disk with this devid: the shortest that {@link parseDiskName} reads back as it.
- * A devid of no known family is its own name, in decimal.
+ * The name of the disk with this devid, in letters: {@link parseDiskName} reads it back as the same
+ * devid. A devid of no known family is its own name, in decimal.
  *
  * A running domain's disks know their names better: see `dev` in the backend's xenstore folder.
  *
