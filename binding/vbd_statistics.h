@@ -54,7 +54,8 @@ struct Failure {
 bool IsOutOfDescriptors(int error);
 
 // The number in the text of a counter's file: decimal digits, ended by a newline or by the text.
-// Returns 0, EBADMSG or EOVERFLOW.
+// Returns 0, EBADMSG or EOVERFLOW, which 20 digits and more are whatever they say: the kernel
+// writes no zeros in front.
 int ParseCounter(const char* text, size_t length, int64_t* value);
 
 // The folder with the statistics of a vbd, below .../bus/xen-backend/devices.

@@ -25,12 +25,13 @@ const RANGES: Range[] = [
 ];
 
 const DIGITS = '0123456789abcdef';
+const CAPITALS = '0123456789ABCDEF';
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz';
 
 /** A digit's value, or undefined if it is none in this base. */
 function digit(character: string, base: number): bigint | undefined {
-  const value = DIGITS.slice(0, base).indexOf(character);
-  return character === '' || value < 0 ? undefined : BigInt(value);
+  const value = Math.max(DIGITS.indexOf(character), CAPITALS.indexOf(character));
+  return value >= 0 && value < base ? BigInt(value) : undefined;
 }
 
 /** A number of one digit and more, in this base. */
@@ -48,12 +49,7 @@ function inBase(text: string, base: number): bigint | undefined {
 /** A number as C programs take it: hexadecimal, octal or decimal. */
 function number(text: string): bigint | undefined {
   if (text.startsWith('0x') || text.startsWith('0X')) {
-    const digits = text.slice(2);
-    // A to F too, and no other letter that has a small one among the digits
-    return inBase(
-      [...digits].map((c) => (c >= 'A' && c <= 'F' ? c.toLowerCase() : c)).join(''),
-      16,
-    );
+    return inBase(text.slice(2), 16);
   }
   return inBase(text, text.startsWith('0') ? 8 : 10);
 }
@@ -88,7 +84,7 @@ function plain(name: string): bigint | undefined {
 function lettered(name: string): bigint | undefined {
   const prefix = (['xvd', 'hd', 'sd'] as const).find((it) => name.startsWith(it));
   if (prefix === undefined) return undefined;
-  const rest = [...name.slice(prefix.length)];
+  const rest = Array.from(name.slice(prefix.length));
   let count = 0n;
   while (rest[0] !== undefined && ALPHABET.includes(rest[0])) {
     count = count * 26n + BigInt(ALPHABET.indexOf(rest.shift() as string)) + 1n;

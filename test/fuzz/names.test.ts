@@ -31,8 +31,8 @@ const written = fc
   .map(([number, write]) => write(number));
 
 const letters = fc.oneof(
-  fc.constantFrom(...'abcdepqz'),
-  fc.string({ unit: fc.constantFrom(...'abcpqvwz'), minLength: 1, maxLength: 6 }),
+  fc.constantFrom(...Array.from('abcdepqz')),
+  fc.string({ unit: fc.constantFrom(...Array.from('abcpqvwz')), minLength: 1, maxLength: 6 }),
 );
 
 /** Names as libxl takes them, and names that only just are none. */
@@ -54,7 +54,7 @@ const spoiltNames = fc
     likelyNames,
     fc.nat(12),
     fc.oneof(
-      fc.constantFrom(...'0189adpxXvhs+- \n\0/'),
+      fc.constantFrom(...Array.from('0189adpxXvhs+- \n\0/')),
       fc.string({ unit: 'binary', maxLength: 1 }),
     ),
     fc.nat(1),

@@ -1,0 +1,142 @@
+// Whatever the files of a vbd hold, ParseCounter and VbdStatistics::Read say what is in them.
+// Input: the content of the files, in the order of Counter, each ended by a |.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "../../binding/vbd_statistics.h"
+#include "require.h"
+
+using namespace xen_block_stats;
+
+namespace {
+
+constexpr std::array<const char*, kCounters> kNames = {"rd_req", "rd_sect", "wr_req", "wr_sect",
+                                                       "f_req",  "ds_req",  "oo_req"};
+constexpr std::array<Column, kCounters> kColumn = {
+    kColumnRdReq,    kColumnRdSectors,  kColumnWrReq,        kColumnWrSectors,
+    kColumnFlushReq, kColumnDiscardReq, kColumnOutOfRequests};
+
+struct Number {
+  int error;
+  int64_t value;
+};
+
+// What is in a text: counted and converted by the C++ library.
+Number Expect(std::string_view text) {
+  const std::string digits(text.substr(0, text.find_first_not_of("0123456789")));
+  if (digits.size() > 19) return {EOVERFLOW, 0};
+  const bool ended = digits.size() == text.size() || text[digits.size()] == '\n';
+  if (digits.empty() || !ended) return {EBADMSG, 0};
+  const unsigned long long value = std::stoull(digits);
+  if (value >> 63 != 0) return {EOVERFLOW, 0};
+  return {0, static_cast<int64_t>(value)};
+}
+
+// A folder with the files of a vbd.
+class Folder {
+ public:
+  Folder() {
+    path_ = std::filesystem::temp_directory_path() / "counter-XXXXXX";
+    Require(mkdtemp(path_.data()) != nullptr, "a temporary folder can be made");
+    for (unsigned i = 0; i < kCounters; ++i) {
+      files_[i] = open((path_ + "/" + kNames[i]).c_str(), O_WRONLY | O_CREAT, 0644);
+      Require(files_[i] >= 0, "a file can be made");
+    }
+  }
+  ~Folder() {
+    for (unsigned i = 0; i < kCounters; ++i) {
+      close(files_[i]);
+      unlink((path_ + "/" + kNames[i]).c_str());
+    }
+    rmdir(path_.c_str());
+  }
+
+  void Write(unsigned counter, std::string_view text) {
+    const bool written =
+        ftruncate(files_[counter], 0) == 0 &&
+        pwrite(files_[counter], text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
+    Require(written, "a file can be written");
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::array<int, kCounters> files_;
+};
+
+template <typename T>
+void CheckRead(VbdStatistics* vbd, CounterSet wanted,
+               const std::array<std::string_view, kCounters>& texts) {
+  constexpr T kUntouched = -77;
+  std::array<T, kColumns> expected, row;
+  expected.fill(kUntouched);
+  row.fill(kUntouched);
+
+  Failure expected_failure;
+  for (unsigned i = 0; i < kCounters && expected_failure.error == 0; ++i) {
+    if ((wanted >> i & 1) == 0) continue;
+    const Number number = Expect(texts[i]);
+    expected_failure = {number.error, i};
+    expected[kColumn[i]] = static_cast<T>(number.value);
+    if (i == kRdSect || i == kWrSect) {
+      int64_t bytes;
+      if (__builtin_mul_overflow(number.value, int64_t{512}, &bytes)) {
+        expected_failure.error = EOVERFLOW;
+      }
+      expected[kColumn[i] + 1] = static_cast<T>(bytes);
+    }
+  }
+
+  const Failure failure = vbd->Read(wanted, row.data());
+  Require(failure.error == expected_failure.error, "a read fails as its files deserve");
+  if (failure.error != 0) {
+    Require(failure.counter == expected_failure.counter, "a failure names the file");
+  } else {
+    Require(row == expected, "a read puts the files' numbers into the wanted columns only");
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::string_view rest(reinterpret_cast<const char*>(data), size);
+  std::array<std::string_view, kCounters> texts;
+  for (std::string_view& text : texts) {
+    text = rest.substr(0, rest.find('|'));
+    rest.remove_prefix(std::min(rest.size(), text.size() + 1));
+  }
+
+  for (const std::string_view text : texts) {
+    // exactly as long as the text, so that a step beyond it is seen
+    const auto copy = std::make_unique<char[]>(text.size());
+    std::copy(text.begin(), text.end(), copy.get());
+    const Number expected = Expect(text);
+    int64_t value = 0;
+    Require(ParseCounter(copy.get(), text.size(), &value) == expected.error,
+            "a text is taken or refused as it deserves");
+    Require(expected.error != 0 || value == expected.value, "a text gives its number");
+  }
+
+  static Folder folder;
+  for (unsigned i = 0; i < kCounters; ++i) folder.Write(i, texts[i]);
+  static VbdStatistics vbd(folder.path());
+  static const Failure opened = vbd.Open();
+  Require(opened.error == 0, "the folder can be opened");
+  const CounterSet all = (1u << kCounters) - 1;
+  for (const CounterSet wanted : {all, static_cast<CounterSet>(size) & all}) {
+    CheckRead<int64_t>(&vbd, wanted, texts);
+    CheckRead<double>(&vbd, wanted, texts);
+  }
+  return 0;
+}

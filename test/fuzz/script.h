@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// The types of messages that the wire protocol gives a meaning to here (xen/io/xs_wire.h).
+enum MessageType : uint32_t {
+  kDirectory = 1,
+  kRead = 2,
+  kWatchEvent = 15,
+  kError = 16,
+  kDirectoryPart = 22,
+};
+
+constexpr size_t kHeaderSize = 16;
+constexpr uint32_t kMaxPayload = 4096;
+
+// The four numbers in front of every message's payload.
+struct Header {
+  uint32_t type, request_id, transaction_id, length;
+};
+static_assert(sizeof(Header) == kHeaderSize);
+
+// One reply of xenstored's: bytes, and what it does after them.
+struct Reply {
+  enum class Then { kListen, kHangUp, kFallSilent };
+  std::string bytes;
+  Then then = Then::kListen;
+  bool one_by_one = false;
+};
+
+// What is asked, and what a hostile xenstored replies to each request in turn. As text: a line
+// with "r" (read) or "d" (directory) and how many paths, and a line for each reply. Any text is a
+// script. The characters of a reply are
+//
+//   1  its type: = as it should be, e an error, w a watch's event, p a part of a directory,
+//      X an impossible one, or the character's own number
+//   2  its request id: = as it should be, or the character's number
+//   3  its length: = as it is, + and - one more and less, m and M 4096 and 4097, F the most that
+//      32 bits hold, a digit for so many, or the character's number
+//   4  its delivery: t byte by byte, x and then hung up, z and then silent, c and s the first half
+//      and then hung up or silent, k nothing and hung up, n nothing and silent; else it is whole
+//   5  and on: its payload, with | for NUL, ^A for 1 and so on, and * for the byte before it up to
+//      4096
+//
+// After the last line, and once it has been told to, it replies as it should.
+class Script {
+ public:
+  explicit Script(std::string_view text);
+
+  bool directory() const { return directory_; }
+  const std::vector<std::string>& paths() const { return paths_; }
+
+  // The reply in this place to a request of this type and id.
+  Reply ReplyTo(uint32_t type, uint32_t request_id, size_t place) const;
+
+ private:
+  bool directory_ = false;
+  std::vector<std::string> paths_;
+  std::vector<std::string> replies_;
+};
+
+// The reply that a request deserves: in the honest store every node has one child, "honest", and
+// that is also its value.
+Reply HonestReply(uint32_t type, uint32_t request_id);
