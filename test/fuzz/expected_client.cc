@@ -60,10 +60,12 @@ ExpectedClient::Result ExpectedClient::Ask() {
   return {Outcome::kBroken, {}};
 }
 
-ExpectedClient::Talk ExpectedClient::Request(uint32_t type) {
+ExpectedClient::Talk ExpectedClient::Ask(uint32_t type) {
   if (hung_up_) return {Talk::End::kBroken, ""};
   if (!silent_) {
-    const Reply reply = honest_ ? HonestReply(type, 0) : script_.ReplyTo(type, 0, place_++);
+    const Request request{type, 0, ""};
+    const Reply reply = honest_ ? HonestReply(request) : script_.ReplyTo(request, line_);
+    line_ += reply.lines;
     unread_ += reply.bytes;
     hung_up_ = reply.then == Reply::Then::kHangUp;
     silent_ = reply.then == Reply::Then::kFallSilent;
@@ -100,13 +102,13 @@ Outcome Unanswered(bool blocked, int error) {
 }  // namespace
 
 ExpectedClient::One ExpectedClient::Read() {
-  const Talk talk = Request(kRead);
+  const Talk talk = Ask(kRead);
   if (talk.end == Talk::End::kOk) return {Outcome::kAnswered, {0, {talk.payload}}};
   return {Unanswered(talk.end == Talk::End::kBlocked, talk.error), {talk.error, {}}};
 }
 
 ExpectedClient::One ExpectedClient::Directory() {
-  const Talk talk = Request(kDirectory);
+  const Talk talk = Ask(kDirectory);
   if (talk.error == E2BIG) return DirectoryInParts();
   if (talk.end != Talk::End::kOk) {
     return {Unanswered(talk.end == Talk::End::kBlocked, talk.error), {talk.error, {}}};
@@ -121,7 +123,7 @@ ExpectedClient::One ExpectedClient::DirectoryInParts() {
   constexpr size_t kGenerationKept = 23;
   std::string generation, names;
   for (;;) {
-    const Talk talk = Request(kDirectoryPart);
+    const Talk talk = Ask(kDirectoryPart);
     if (talk.end != Talk::End::kOk) {
       return {Unanswered(talk.end == Talk::End::kBlocked, talk.error), {talk.error, {}}};
     }

@@ -46,13 +46,13 @@ class ExpectedClient {
     Answer answer;
   };
 
-  Talk Request(uint32_t type);
+  Talk Ask(uint32_t type);
   One Read();
   One Directory();
   One DirectoryInParts();
 
   const Script& script_;
-  size_t place_ = 0;
+  size_t line_ = 0;
   bool honest_ = false;
 
   // The connection, as its client sees it.

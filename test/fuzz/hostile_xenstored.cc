@@ -47,7 +47,8 @@ HostileXenstored::~HostileXenstored() {
 void HostileXenstored::Play(const Script& script) {
   std::lock_guard<std::mutex> lock(mutex_);
   script_ = script;
-  place_ = 0;
+  line_ = 0;
+  sent_.clear();
   honest_ = false;
 }
 
@@ -61,6 +62,11 @@ void HostileXenstored::HangUp() {
   hanging_up_ = true;
   eventfd_write(wake_, 1);
   changed_.wait(lock, [this] { return !hanging_up_; });
+}
+
+std::string HostileXenstored::Sent() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return sent_;
 }
 
 void HostileXenstored::Run() {
@@ -102,15 +108,18 @@ bool HostileXenstored::Hear(Connection* connection) {
   if (count <= 0) return false;
   connection->unread.append(bytes, static_cast<size_t>(count));
   while (connection->unread.size() >= kHeaderSize) {
-    Header request;
-    std::memcpy(&request, connection->unread.data(), sizeof(request));
-    Require(request.length <= kMaxPayload, "a request is as the protocol wants it");
-    if (connection->unread.size() < kHeaderSize + request.length) break;
-    connection->unread.erase(0, kHeaderSize + request.length);
+    Header header;
+    std::memcpy(&header, connection->unread.data(), sizeof(header));
+    Require(header.length <= kMaxPayload, "a request is as the protocol wants it");
+    if (connection->unread.size() < kHeaderSize + header.length) break;
+    const Request request{header.type, header.request_id,
+                          connection->unread.substr(kHeaderSize, header.length)};
+    connection->unread.erase(0, kHeaderSize + header.length);
 
     std::unique_lock<std::mutex> lock(mutex_);
-    const Reply reply = honest_ ? HonestReply(request.type, request.request_id)
-                                : script_.ReplyTo(request.type, request.request_id, place_++);
+    const Reply reply = honest_ ? HonestReply(request) : script_.ReplyTo(request, line_);
+    line_ += reply.lines;
+    sent_ += reply.bytes;
     lock.unlock();
     if (!Send(connection, reply)) return false;
   }

@@ -23,6 +23,8 @@ class HostileXenstored {
   void BeHonest();
   // Closes all connections.
   void HangUp();
+  // All that it has sent since the script began.
+  std::string Sent();
 
  private:
   struct Connection {
@@ -45,7 +47,8 @@ class HostileXenstored {
   std::condition_variable changed_;
   // All below is guarded by mutex_.
   Script script_{""};
-  size_t place_ = 0;
+  size_t line_ = 0;
+  std::string sent_;
   bool honest_ = true;
   bool hanging_up_ = false;
   bool ending_ = false;

@@ -68,9 +68,11 @@ std::string Payload(std::string_view text) {
   return payload;
 }
 
-Reply Deliver(char how, const Header& header, const std::string& payload) {
-  std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
-  bytes += payload;
+std::string Message(const Header& header, const std::string& payload) {
+  return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + payload;
+}
+
+Reply Deliver(char how, const std::string& bytes) {
   const std::string half = bytes.substr(0, bytes.size() / 2);
   switch (how) {
     case 't':
@@ -107,24 +109,41 @@ Script::Script(std::string_view text) {
   }
 }
 
-Reply Script::ReplyTo(uint32_t type, uint32_t request_id, size_t place) const {
-  if (place >= replies_.size()) return HonestReply(type, request_id);
-  std::string_view text = replies_[place];
+Reply Script::ReplyTo(const Request& request, size_t line) const {
+  if (line >= replies_.size()) return HonestReply(request);
+  std::string_view text = replies_[line];
   Header header{};
-  header.type = Type(Take(&text), type);
+  header.type = Type(Take(&text), request.type);
   const char id = Take(&text);
-  header.request_id = id == '=' ? request_id : Number(id);
+  header.request_id = id == '=' ? request.id : Number(id);
   const char length = Take(&text);
   const char how = Take(&text);
   const std::string payload = Payload(text);
   header.length = Length(length, payload.size());
-  return Deliver(how, header, payload);
+  const std::string message = Message(header, payload);
+  if (how != '&') return Deliver(how, message);
+  Reply reply = ReplyTo(request, line + 1);
+  reply.bytes.insert(0, message);
+  ++reply.lines;
+  return reply;
 }
 
-Reply HonestReply(uint32_t type, uint32_t request_id) {
-  constexpr std::string_view kName("honest\0", 7), kPart("1\0honest\0\0", 10);
-  const std::string payload(type == kDirectory       ? kName
-                            : type == kDirectoryPart ? kPart
-                                                     : kName.substr(0, 6));
-  return Deliver('=', {type, request_id, 0, static_cast<uint32_t>(payload.size())}, payload);
+Reply HonestReply(const Request& request) {
+  const auto message = [&request](uint32_t type, const std::string& payload) {
+    return Message({type, request.id, 0, static_cast<uint32_t>(payload.size())}, payload);
+  };
+  constexpr std::string_view kName("honest\0", 7), kPart("1\0honest\0\0", 10), kOk("OK\0", 3);
+  switch (request.type) {
+    case kDirectory:
+      return {message(kDirectory, std::string(kName))};
+    case kDirectoryPart:
+      return {message(kDirectoryPart, std::string(kPart))};
+    case kWatch:
+      // its path and its token, as they were asked for
+      return {message(kWatch, std::string(kOk)) + message(kWatchEvent, request.payload)};
+    case kUnwatch:
+      return {message(kUnwatch, std::string(kOk))};
+    default:
+      return {message(request.type, "honest")};
+  }
 }

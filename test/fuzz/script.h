@@ -9,6 +9,8 @@
 enum MessageType : uint32_t {
   kDirectory = 1,
   kRead = 2,
+  kWatch = 4,
+  kUnwatch = 5,
   kWatchEvent = 15,
   kError = 16,
   kDirectoryPart = 22,
@@ -23,12 +25,18 @@ struct Header {
 };
 static_assert(sizeof(Header) == kHeaderSize);
 
+struct Request {
+  uint32_t type, id;
+  std::string payload;
+};
+
 // One reply of xenstored's: bytes, and what it does after them.
 struct Reply {
   enum class Then { kListen, kHangUp, kFallSilent };
   std::string bytes;
   Then then = Then::kListen;
   bool one_by_one = false;
+  size_t lines = 1;  // of the script
 };
 
 // What is asked, and what a hostile xenstored replies to each request in turn. As text: a line
@@ -41,7 +49,8 @@ struct Reply {
 //   3  its length: = as it is, + and - one more and less, m and M 4096 and 4097, F the most that
 //      32 bits hold, a digit for so many, or the character's number
 //   4  its delivery: t byte by byte, x and then hung up, z and then silent, c and s the first half
-//      and then hung up or silent, k nothing and hung up, n nothing and silent; else it is whole
+//      and then hung up or silent, k nothing and hung up, n nothing and silent, & and at once the
+//      next line; else it is whole
 //   5  and on: its payload, with | for NUL, ^A for 1 and so on, and * for the byte before it up to
 //      4096
 //
@@ -53,8 +62,8 @@ class Script {
   bool directory() const { return directory_; }
   const std::vector<std::string>& paths() const { return paths_; }
 
-  // The reply in this place to a request of this type and id.
-  Reply ReplyTo(uint32_t type, uint32_t request_id, size_t place) const;
+  // The reply that begins with this line.
+  Reply ReplyTo(const Request& request, size_t line) const;
 
  private:
   bool directory_ = false;
@@ -63,5 +72,5 @@ class Script {
 };
 
 // The reply that a request deserves: in the honest store every node has one child, "honest", and
-// that is also its value.
-Reply HonestReply(uint32_t type, uint32_t request_id);
+// that is also its value. A watch begins with its event.
+Reply HonestReply(const Request& request);

@@ -24,10 +24,10 @@ using Tally = std::array<int, 5>;
 
 void Ask(Xenstore* xenstore, int asks, double timeout_ms, Tally* tally) {
   for (int i = 0; i < asks; ++i) {
-    const Xenstore::Result result =
+    const XenstoreLink::Result result =
         i % 2 == 0
-            ? xenstore->Ask(Xenstore::Operation::kDirectory, {"/local/domain", "/"}, timeout_ms)
-            : xenstore->Ask(Xenstore::Operation::kRead, {"/local/domain/1/name"}, timeout_ms);
+            ? xenstore->Ask(XenstoreLink::Operation::kDirectory, {"/local/domain", "/"}, timeout_ms)
+            : xenstore->Ask(XenstoreLink::Operation::kRead, {"/local/domain/1/name"}, timeout_ms);
     ++(*tally)[static_cast<size_t>(result.outcome)];
   }
 }
@@ -71,10 +71,10 @@ int main(int argc, char** argv) {
       return 2;
     }
     const auto count = [&tally](Xenstore::Outcome it) { return tally[static_cast<size_t>(it)]; };
-    std::cout << count(Xenstore::Outcome::kAnswered) << " answered, "
-              << count(Xenstore::Outcome::kTimedOut) << " late, "
-              << count(Xenstore::Outcome::kConnectFailed) << " found nobody, "
-              << count(Xenstore::Outcome::kBroken) << " broke" << std::endl;
+    std::cout << count(XenstoreLink::Outcome::kAnswered) << " answered, "
+              << count(XenstoreLink::Outcome::kTimedOut) << " late, "
+              << count(XenstoreLink::Outcome::kConnectFailed) << " found nobody, "
+              << count(XenstoreLink::Outcome::kBroken) << " broke" << std::endl;
   }
   return 0;
 }

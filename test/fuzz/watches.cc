@@ -1,0 +1,102 @@
+// Whatever a xenstored sends to a connection that watches, what is said to have changed was in it,
+// whoever waits does so in time, the end of the connection is noticed, and nothing is left behind.
+// Input: a script (script.h); its question says how many paths.
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include "../../binding/xenstore_link.h"
+#include "census.h"
+#include "hostile_xenstored.h"
+#include "require.h"
+
+using namespace xen_block_stats;
+using Operation = XenstoreLink::Operation;
+using Outcome = XenstoreLink::Outcome;
+
+namespace {
+
+constexpr double kTimeoutMs = 10;
+
+void CheckNews(const XenstoreLink::News& news, const std::string& sent) {
+  for (const std::string& path : news.changed) {
+    Require(sent.find(path) != std::string::npos, "what has changed was sent");
+    Require(std::count(path.begin(), path.end(), '/') <= XenstoreLink::kPathParts,
+            "what has changed is said in few words");
+  }
+}
+
+// Whether it was answered.
+bool Ask(XenstoreLink* link, Operation operation, const Script& script,
+         HostileXenstored* xenstored) {
+  const Clock::time_point start = Clock::now();
+  const XenstoreLink::Result result = link->Ask(operation, script.paths(), Deadline(kTimeoutMs));
+  const double elapsed = MsSince(start);
+  Require(elapsed <= kTimeoutMs + kMarginMs, "the timeout is kept");
+  switch (result.outcome) {
+    case Outcome::kAnswered: {
+      Require(result.answers.size() == script.paths().size(), "each path has its answer");
+      const std::string sent = xenstored->Sent();
+      for (const XenstoreLink::Answer& answer : result.answers) {
+        for (const std::string& value : answer.strings) {
+          Require(sent.find(value) != std::string::npos, "a value was sent");
+        }
+      }
+      return true;
+    }
+    case Outcome::kTimedOut:
+      Require(elapsed >= kTimeoutMs, "the timeout is waited for");
+      return false;
+    default:
+      Require(result.outcome == Outcome::kBroken && result.error > 0,
+              "a broken connection has a reason");
+      return false;
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const Script script(std::string_view(reinterpret_cast<const char*>(data), size));
+  static HostileXenstored xenstored;
+  const Census before;
+  xenstored.Play(script);
+  std::atomic<int> notified{0};
+  {
+    const auto link = XenstoreLink::Start(xenstored.socket(), [&notified] { ++notified; });
+    Require(link != nullptr, "a thread is to be had");
+    const bool watching = Ask(link.get(), Operation::kWatch, script, &xenstored);
+    if (watching && Ask(link.get(), Operation::kRead, script, &xenstored)) {
+      Ask(link.get(), Operation::kUnwatch, script, &xenstored);
+    }
+    CheckNews(link->TakeNews(), xenstored.Sent());
+
+    if (watching && script.directory()) {
+      const Clock::time_point start = Clock::now();
+      for (bool broken = false; !broken;) {
+        xenstored.HangUp();
+        const XenstoreLink::News news = link->TakeNews();
+        CheckNews(news, xenstored.Sent());
+        broken = news.broken;
+        Require(MsSince(start) <= kMarginMs, "the end of the connection is noticed");
+      }
+      Require(notified > 0, "the end of the connection is told");
+    }
+    const Clock::time_point start = Clock::now();
+    link->Stop();
+    Require(MsSince(start) <= kMarginMs, "the end waits for nobody");
+    const bool ends = [&] {
+      const Clock::time_point stopped = Clock::now();
+      while (!link->EndsBefore(Deadline(1))) {
+        xenstored.HangUp();
+        if (MsSince(stopped) > kMarginMs) return false;
+      }
+      return true;
+    }();
+    Require(ends, "the threads end when xenstored has gone");
+  }
+  RequireAsBefore(before, [] { xenstored.HangUp(); });
+  return 0;
+}
