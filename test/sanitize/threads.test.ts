@@ -27,17 +27,22 @@ class Asker {
   readonly #errors: Promise<string>;
 
   constructor(socket: string) {
+    const suppressions = join(__dirname, 'libxenstore.supp');
     // the sanitizer knows fewer layouts of memory than the kernel makes
     this.#child = spawn('setarch', ['--addr-no-randomize', program, socket], {
-      env: { ...process.env, TSAN_OPTIONS: 'atexit_sleep_ms=50' },
+      env: { ...process.env, TSAN_OPTIONS: `suppressions=${suppressions}:atexit_sleep_ms=50` },
     });
     this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
     this.#errors = text(this.#child.stderr);
   }
 
-  /** Has so many threads ask so many times each; what came of it, in words. */
-  async ask(threads: number, asks: number, timeoutMs: number): Promise<string> {
-    return this.#tell(`${threads} ${asks} ${timeoutMs}`);
+  /** Has so many threads do it so many times each; what came of it, in words. */
+  async ask(threads: number, times: number, timeoutMs: number): Promise<string> {
+    return this.#tell(`ask ${threads} ${times} ${timeoutMs}`);
+  }
+
+  async watch(threads: number, times: number, timeoutMs: number): Promise<string> {
+    return this.#tell(`watch ${threads} ${times} ${timeoutMs}`);
   }
 
   async renew(): Promise<void> {
@@ -70,13 +75,15 @@ describe('the thread that talks to xenstored races with nobody', () => {
 
   const start = async () => {
     await xenstored.start();
-    xenstored.write([['/local/domain/1/name', 'web1']]);
+    await xenstored.write([['/local/domain/1/name', 'web1']]);
   };
 
   beforeAll(async () => {
-    const sources = ['test/sanitize/asker.cc', 'binding/xenstore.cc'];
+    const binding = ['xenstore', 'xenstore_link', 'libxenstore'].map((it) => `binding/${it}.cc`);
     const flags = ['-std=c++17', '-g', '-O1', '-fsanitize=thread', '-pthread'];
-    execFileSync('g++', [...flags, '-o', program, ...sources, '-ldl'], { cwd: root });
+    execFileSync('g++', [...flags, '-o', program, 'test/sanitize/asker.cc', ...binding, '-ldl'], {
+      cwd: root,
+    });
     await start();
   }, TIMEOUT_MS);
   afterAll(async () => {
@@ -108,6 +115,19 @@ describe('the thread that talks to xenstored races with nobody', () => {
   );
 
   test(
+    'when many watch at a time',
+    async () => {
+      for (let i = 0; i < ROUNDS; i++) {
+        const watching = asker.watch(8, 25, 30_000);
+        await xenstored.write([['/local/domain/1/name', `web${i}`]]);
+        expect(await watching).toMatch(/^200 answered/);
+      }
+      await endsWell();
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'when xenstored hangs, and whoever asked goes away',
     async () => {
       expect(await asker.ask(0, 2, 30_000)).toMatch(/^2 answered/);
@@ -128,25 +148,36 @@ describe('the thread that talks to xenstored races with nobody', () => {
     TIMEOUT_MS,
   );
 
-  /** Has four threads ask while something happens again and again. */
-  const askWhile = async (timeoutMs: number, happens: () => Promise<void>) => {
-    let asking = true as boolean;
-    const asked = asker.ask(4, 200, timeoutMs).finally(() => (asking = false));
-    while (asking) await happens();
-    return asked;
+  /** Does something again and again until they are done. */
+  const meanwhile = async (done: Promise<string>, happens: () => Promise<void>) => {
+    let waiting = true as boolean;
+    void done.finally(() => (waiting = false));
+    while (waiting) await happens();
+    return done;
+  };
+
+  const hangNowAndThen = async () => {
+    xenstored.signal('SIGSTOP');
+    await delay(10);
+    xenstored.signal('SIGCONT');
+    await delay(20);
+  };
+
+  const restart = async () => {
+    await xenstored.kill();
+    await start();
   };
 
   test(
     'when xenstored hangs now and then',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
-        const outcome = await askWhile(5, async () => {
-          xenstored.signal('SIGSTOP');
-          await delay(10);
-          xenstored.signal('SIGCONT');
-          await delay(20);
-        });
-        expect(outcome).toMatch(/^[1-9].* [1-9][0-9]* late, 0 found nobody, 0 broke$/);
+        expect(await meanwhile(asker.ask(4, 200, 5), hangNowAndThen)).toMatch(
+          /^[1-9].* [1-9][0-9]* late, 0 found nobody, 0 broke$/,
+        );
+        expect(await meanwhile(asker.watch(4, 25, 5), hangNowAndThen)).toMatch(
+          / [1-9][0-9]* late, 0 found nobody, 0 broke$/,
+        );
       }
       await endsWell();
     },
@@ -157,11 +188,8 @@ describe('the thread that talks to xenstored races with nobody', () => {
     'when xenstored is killed and comes back',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
-        const outcome = await askWhile(30_000, async () => {
-          await xenstored.kill();
-          await start();
-        });
-        expect(outcome).toMatch(/ 0 late, [1-9]/);
+        expect(await meanwhile(asker.ask(4, 200, 30_000), restart)).toMatch(/ 0 late, [1-9]/);
+        expect(await meanwhile(asker.watch(4, 200, 30_000), restart)).toMatch(/ 0 late, [1-9]/);
         expect(await asker.ask(0, 2, 30_000)).toMatch(/^2 answered/);
       }
       await endsWell();
