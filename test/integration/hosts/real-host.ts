@@ -167,19 +167,6 @@ export class RealHost implements TestHost {
     await this.xenstored.remove([path]);
   }
 
-  /** Has xenstored, which was killed, start again and know again what it knew. */
-  async restartXenstored() {
-    await this.xenstored.start();
-    const connected = [...this.#guests].flatMap(([domid, { spec, disks }]) => [
-      ...guestNodes('xl', spec),
-      ...[...disks.values()].flatMap(({ options }) => [
-        ...diskNodes('xl', domid, options),
-        ...connectedNodes(domid, options),
-      ]),
-    ]);
-    await this.xenstored.write([...dom0Nodes('xl'), ...connected]);
-  }
-
   async stop() {
     await this.xenstored.stop();
   }
