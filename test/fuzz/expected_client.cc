@@ -1,21 +1,31 @@
 #include "expected_client.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace {
 
 using Outcome = ExpectedClient::Outcome;
 
-// The errors that are about the path; any other, known or not, breaks the connection.
-int ErrorAboutPath(const std::string& name) {
-  if (name == "ENOENT") return ENOENT;
-  if (name == "EACCES") return EACCES;
-  if (name == "EPERM") return EPERM;
+// The errors that xenstored has, and those of them that are about a path.
+constexpr std::pair<const char*, int> kErrors[] = {
+    {"EINVAL", EINVAL},   {"EACCES", EACCES}, {"EEXIST", EEXIST},       {"EISDIR", EISDIR},
+    {"ENOENT", ENOENT},   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC},       {"EIO", EIO},
+    {"ENOSYS", ENOSYS},   {"EROFS", EROFS},   {"ENOTEMPTY", ENOTEMPTY}, {"EBUSY", EBUSY},
+    {"EISCONN", EISCONN}, {"E2BIG", E2BIG},   {"EAGAIN", EAGAIN},       {"EPERM", EPERM},
+};
+
+bool IsAboutPath(int error) { return error == ENOENT || error == EACCES || error == EPERM; }
+
+// The error with this name, ended as every string is; 0 if there is none.
+int ErrorOf(const std::string& payload) {
+  for (const auto& [name, error] : kErrors) {
+    if (payload == std::string(name) + '\0') return error;
+  }
   return 0;
 }
-
-constexpr char kTooBig[] = "E2BIG";
 
 // The strings that each ended with a NUL.
 std::vector<std::string> Split(const std::string& payload) {
@@ -28,6 +38,11 @@ std::vector<std::string> Split(const std::string& payload) {
 
 bool Ends(const std::string& payload) { return payload.empty() || payload.back() == '\0'; }
 
+// A path and a token.
+bool IsEvent(const std::string& payload) {
+  return std::count(payload.begin(), payload.end(), '\0') >= 2;
+}
+
 }  // namespace
 
 ExpectedClient::Result ExpectedClient::Ask() {
@@ -35,6 +50,7 @@ ExpectedClient::Result ExpectedClient::Ask() {
     if (!connected_) {
       connected_ = true;
       hung_up_ = silent_ = false;
+      last_id_ = 0;
       unread_.clear();
     }
     std::vector<Answer> answers;
@@ -51,8 +67,8 @@ ExpectedClient::Result ExpectedClient::Ask() {
           connected_ = false;
           honest_ = true;
           return {Outcome::kTimedOut, {}};
-        case Outcome::kUnbearable:
-          return {Outcome::kUnbearable, {}};
+        case Outcome::kUncertain:
+          return {Outcome::kUncertain, {}};
       }
     }
     if (connected_) return {Outcome::kAnswered, answers};
@@ -62,41 +78,60 @@ ExpectedClient::Result ExpectedClient::Ask() {
 
 ExpectedClient::Talk ExpectedClient::Ask(uint32_t type) {
   if (hung_up_) return {Talk::End::kBroken, ""};
+  ++last_id_;
+  bool one_by_one = false;
   if (!silent_) {
-    const Request request{type, 0, ""};
+    const Request request{type, last_id_, ""};
     const Reply reply = honest_ ? HonestReply(request) : script_.ReplyTo(request, line_);
     line_ += reply.lines;
     unread_ += reply.bytes;
+    one_by_one = reply.one_by_one;
     hung_up_ = reply.then == Reply::Then::kHangUp;
     silent_ = reply.then == Reply::Then::kFallSilent;
   }
 
-  const Talk waiting = {hung_up_ ? Talk::End::kBroken : Talk::End::kBlocked, ""};
-  if (unread_.size() < kHeaderSize) return waiting;
   Header header;
-  std::memcpy(&header, unread_.data(), sizeof(header));
-  if (header.length > kMaxPayload) return {Talk::End::kBroken, ""};
-  if (unread_.size() < kHeaderSize + header.length) return waiting;
-  const std::string payload = unread_.substr(kHeaderSize, header.length);
-  unread_.erase(0, kHeaderSize + header.length);
+  std::string payload;
+  do {
+    if (unread_.size() >= kHeaderSize) {
+      std::memcpy(&header, unread_.data(), sizeof(header));
+      if (header.length > kMaxPayload) return {Talk::End::kBroken, ""};
+    }
+    if (!TakeMessage(&header, &payload)) {
+      return {hung_up_ ? Talk::End::kBroken : Talk::End::kBlocked, ""};
+    }
+    if (header.type == kWatchEvent && !IsEvent(payload)) return {Talk::End::kBroken, ""};
+  } while (header.type == kWatchEvent);
 
-  if (header.type == kError) {
-    const std::string name = payload.c_str();
-    if (name == kTooBig) return {Talk::End::kError, "", E2BIG};
-    const int error = ErrorAboutPath(name);
-    if (error != 0) return {Talk::End::kError, "", error};
-    return {Talk::End::kBroken, ""};
+  if (header.request_id != last_id_) return {Talk::End::kBroken, ""};
+  // Whatever follows is not an answer: there is one for each request.
+  if (!unread_.empty()) {
+    if (one_by_one || unread_.size() < kHeaderSize) return {Talk::End::kUncertain, ""};
+    std::memcpy(&header.length, unread_.data(), sizeof(header.type));
+    if (header.length != kWatchEvent) return {Talk::End::kBroken, ""};
+    return {Talk::End::kUncertain, ""};
   }
-  if (header.type != type) return {Talk::End::kBroken, ""};
-  return {Talk::End::kOk, payload};
+  if (header.type == type) return {Talk::End::kOk, payload};
+  const int error = header.type == kError ? ErrorOf(payload) : 0;
+  return error == 0 ? Talk{Talk::End::kBroken, ""} : Talk{Talk::End::kError, "", error};
+}
+
+bool ExpectedClient::TakeMessage(Header* header, std::string* payload) {
+  if (unread_.size() < kHeaderSize) return false;
+  std::memcpy(header, unread_.data(), sizeof(*header));
+  if (unread_.size() < kHeaderSize + header->length) return false;
+  *payload = unread_.substr(kHeaderSize, header->length);
+  unread_.erase(0, kHeaderSize + header->length);
+  return true;
 }
 
 namespace {
 
 // What becomes of a request that gave no payload.
-Outcome Unanswered(bool blocked, int error) {
+ExpectedClient::Outcome Unanswered(bool blocked, bool uncertain, int error) {
   if (blocked) return Outcome::kTimedOut;
-  return error == 0 || error == E2BIG ? Outcome::kBroken : Outcome::kAnswered;
+  if (uncertain) return Outcome::kUncertain;
+  return IsAboutPath(error) ? Outcome::kAnswered : Outcome::kBroken;
 }
 
 }  // namespace
@@ -104,42 +139,47 @@ Outcome Unanswered(bool blocked, int error) {
 ExpectedClient::One ExpectedClient::Read() {
   const Talk talk = Ask(kRead);
   if (talk.end == Talk::End::kOk) return {Outcome::kAnswered, {0, {talk.payload}}};
-  return {Unanswered(talk.end == Talk::End::kBlocked, talk.error), {talk.error, {}}};
+  return {
+      Unanswered(talk.end == Talk::End::kBlocked, talk.end == Talk::End::kUncertain, talk.error),
+      {talk.error, {}}};
 }
 
 ExpectedClient::One ExpectedClient::Directory() {
   const Talk talk = Ask(kDirectory);
   if (talk.error == E2BIG) return DirectoryInParts();
   if (talk.end != Talk::End::kOk) {
-    return {Unanswered(talk.end == Talk::End::kBlocked, talk.error), {talk.error, {}}};
+    return {
+        Unanswered(talk.end == Talk::End::kBlocked, talk.end == Talk::End::kUncertain, talk.error),
+        {talk.error, {}}};
   }
-  if (!Ends(talk.payload)) return {Outcome::kUnbearable, {}};
+  if (!Ends(talk.payload)) return {Outcome::kBroken, {}};
   return {Outcome::kAnswered, {0, Split(talk.payload)}};
 }
 
 // A part is a generation, which a change of the directory changes, and names; an empty one ends
 // them. When the generation changes, all begins again.
 ExpectedClient::One ExpectedClient::DirectoryInParts() {
-  constexpr size_t kGenerationKept = 23;
   std::string generation, names;
   for (;;) {
     const Talk talk = Ask(kDirectoryPart);
     if (talk.end != Talk::End::kOk) {
-      return {Unanswered(talk.end == Talk::End::kBlocked, talk.error), {talk.error, {}}};
+      return {Unanswered(talk.end == Talk::End::kBlocked, talk.end == Talk::End::kUncertain,
+                         talk.error),
+              {talk.error, {}}};
     }
-    const size_t length = talk.payload.find('\0');
-    if (length == std::string::npos) return {Outcome::kUnbearable, {}};
-    const std::string its_generation = talk.payload.substr(0, length);
-    if (names.empty()) {
-      generation = its_generation.substr(0, kGenerationKept);
-    } else if (its_generation != generation) {
+    const std::vector<std::string> strings = Split(talk.payload);
+    if (talk.payload.empty() || talk.payload.back() != '\0') return {Outcome::kBroken, {}};
+    if (!names.empty() && strings.front() != generation) {
       names.clear();
       continue;
     }
-    names += talk.payload.substr(length + 1);
-    if (names.size() <= 1 || names[names.size() - 2] == '\0') break;
+    generation = strings.front();
+    const std::string part = talk.payload.substr(generation.size() + 1);
+    if (part.empty()) return {Outcome::kBroken, {}};
+    names += part;
+    if (names == std::string(1, '\0')) return {Outcome::kAnswered, {0, {}}};
+    if (names.size() > 1 && names.compare(names.size() - 2, 2, std::string(2, '\0')) == 0) break;
   }
-  if (names.size() > 1) names.pop_back();
-  if (!Ends(names)) return {Outcome::kUnbearable, {}};
+  names.pop_back();
   return {Outcome::kAnswered, {0, Split(names)}};
 }

@@ -15,8 +15,8 @@ class ExpectedClient {
     kAnswered,
     kBroken,
     kTimedOut,
-    // A reply that libxenstore itself cannot bear: README.md says which.
-    kUnbearable,
+    // It depends on when bytes arrive that belong to no answer.
+    kUncertain,
   };
 
   struct Answer {
@@ -36,7 +36,7 @@ class ExpectedClient {
  private:
   // What came of one request.
   struct Talk {
-    enum class End { kOk, kError, kBroken, kBlocked } end;
+    enum class End { kOk, kError, kBroken, kBlocked, kUncertain } end;
     std::string payload;
     int error = 0;
   };
@@ -47,6 +47,7 @@ class ExpectedClient {
   };
 
   Talk Ask(uint32_t type);
+  bool TakeMessage(Header* header, std::string* payload);
   One Read();
   One Directory();
   One DirectoryInParts();
@@ -57,6 +58,7 @@ class ExpectedClient {
 
   // The connection, as its client sees it.
   bool connected_ = false;
+  uint32_t last_id_ = 0;
   bool hung_up_ = false;
   bool silent_ = false;
   std::string unread_;

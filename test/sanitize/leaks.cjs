@@ -2,13 +2,13 @@
 
 /*
  * leaks.cjs FOLDER: what the sanitizers wrote down there that is about us. Every error is; a leak is
- * if our addon, or libxenstore, which nobody else uses, is on its stack.
+ * if our addon is on its stack.
  */
 
 const { readFileSync, readdirSync } = require('node:fs');
 const { join } = require('node:path');
 
-const OURS = /xen_block_stats\.node|libxenstore\.so/;
+const OURS = /xen_block_stats\.node/;
 
 /** Node.js frees what it makes for a handle when that is collected, and at no end of a thread. */
 const OF_NODE = /^ +#1 \S+ napi_create_external /m;

@@ -27,10 +27,9 @@ class Asker {
   readonly #errors: Promise<string>;
 
   constructor(socket: string) {
-    const suppressions = join(__dirname, 'libxenstore.supp');
     // the sanitizer knows fewer layouts of memory than the kernel makes
     this.#child = spawn('setarch', ['--addr-no-randomize', program, socket], {
-      env: { ...process.env, TSAN_OPTIONS: `suppressions=${suppressions}:atexit_sleep_ms=50` },
+      env: { ...process.env, TSAN_OPTIONS: 'atexit_sleep_ms=50' },
     });
     this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
     this.#errors = text(this.#child.stderr);
@@ -79,7 +78,7 @@ describe('the thread that talks to xenstored races with nobody', () => {
   };
 
   beforeAll(async () => {
-    const binding = ['xenstore', 'xenstore_link', 'libxenstore'].map((it) => `binding/${it}.cc`);
+    const binding = ['xenstore', 'xenstore_link', 'xenstore_wire'].map((it) => `binding/${it}.cc`);
     const flags = ['-std=c++17', '-g', '-O1', '-fsanitize=thread', '-pthread'];
     execFileSync('g++', [...flags, '-o', program, 'test/sanitize/asker.cc', ...binding, '-ldl'], {
       cwd: root,
