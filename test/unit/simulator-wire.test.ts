@@ -7,7 +7,7 @@ const message = (requestId: number, text: string) => ({
   payload: Buffer.from(text),
 });
 const messages = [message(1, '/a\0'), message(2, ''), message(3, '/local/domain/0\0')];
-const bytes = Buffer.concat(messages.map(encode));
+const bytes = Buffer.concat(messages.map((it) => encode(it)));
 
 test('a message is four little-endian numbers and its payload', () => {
   expect(encode(message(1, 'ab')).toString('hex')).toBe(
