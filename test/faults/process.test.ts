@@ -268,6 +268,37 @@ test('two versions of the package do not know of each other', async () => {
   });
 });
 
+test('what has been opened as root is read by another user, until xenstored hangs up', async () => {
+  const answer = await evaluate(
+    `const attempt = (call) => { try { return call() } catch ({ code }) { return code } };
+     const xen = xbs.connect(options);
+     const [set, disk] = [xen.diskSet(), xen.domain('web1').disk('xvda')];
+     process.setgid(65534); process.setuid(65534);
+     const read = () => [
+       disk.read().rdReq,
+       set.sample().values[0],
+       attempt(() => xen.domains().length),
+     ];
+     const before = read();
+     console.error('break');
+     (async () => {
+       while (set.watching) await new Promise((resolve) => setTimeout(resolve, 5));
+       console.log(JSON.stringify({ before, after: read() }));
+     })();`,
+    { options: host.connectOptions },
+    {
+      onStep: async () => {
+        await host.xenstored.kill();
+        await host.restartXenstored();
+      },
+    },
+  );
+  expect(answer).toEqual({
+    before: [5, 5, 2],
+    after: [5, 5, 'ERR_XENSTORE_CONNECT'],
+  });
+});
+
 test('children inherit no descriptor', async () => {
   const program = `
     const { readdirSync, readFileSync, readlinkSync } = require('node:fs');
