@@ -38,15 +38,17 @@ export function runProgram(
   const [command = process.execPath, ...before] = under;
   const itself = under.length === 0 ? [] : [process.execPath];
   const args = [...before, ...itself, ...node, '-e', source];
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    const steps: Promise<void>[] = [];
     const child = execFile(command, args, { cwd: ROOT }, (_error, stdout, stderr) => {
       const said = onStep === undefined ? stderr : '';
-      resolve({ status: child.exitCode, signal: child.signalCode, stdout, stderr: said });
+      const ending = { status: child.exitCode, signal: child.signalCode, stdout, stderr: said };
+      Promise.all(steps).then(() => {
+        resolve(ending);
+      }, reject);
     });
     if (onStep === undefined || child.stderr === null) return;
-    createInterface(child.stderr).on('line', (step) => {
-      void onStep(step);
-    });
+    createInterface(child.stderr).on('line', (step) => steps.push(onStep(step)));
   });
 }
 
