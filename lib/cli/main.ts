@@ -6,7 +6,9 @@ import { connect, type Connection, type SectorSize } from '..';
 import { startDemoHost } from './demo';
 import { devid } from './devid';
 import { list } from './list';
+import { serve } from './serve';
 import { stat } from './stat';
+import { UsageError } from './usage-error';
 
 const USAGE = `Usage: xen-block-stats <command> [options]
 
@@ -15,6 +17,7 @@ Commands:
   stat <domain> [disk]    a disk's counters, as virsh domblkstat prints them;
                           without a disk, the sum over all disks of the domain
   devid <name>...         the numbers of disk names
+  serve                   the metrics of all disks, for Prometheus to scrape
 
 A domain is given by its name, domid or UUID; a disk by its name (xvda), its
 number (51712) or its source (/dev/vg/web1-root).
@@ -24,6 +27,9 @@ Options:
   --sector-size <size>    stat: physical (the default) for libvirt's bytes, 512
                           for true ones
   --json                  print JSON
+  --listen <address>      serve: where; the default is 127.0.0.1:9788
+  --names <names>         serve: xen (the default), or libvirt for the metrics'
+                          names in libvirt's exporters
   --demo                  talk to a simulated host, started for this command
   --xenstore <socket>     the socket of xenstored (for tests and simulators)
   --sysfs <folder>        the folder in place of /sys (for tests and simulators)
@@ -35,6 +41,8 @@ const OPTIONS = {
   human: { type: 'boolean' },
   'sector-size': { type: 'string' },
   json: { type: 'boolean' },
+  listen: { type: 'string' },
+  names: { type: 'string' },
   demo: { type: 'boolean' },
   xenstore: { type: 'string' },
   sysfs: { type: 'string' },
@@ -47,18 +55,20 @@ export type Values = ReturnType<
   typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>
 >['values'];
 
-/** Wrong usage: it is shown with the usage, and the exit status is 2. */
-class UsageError extends Error {}
-
 /** What a command prints. */
 type Output = string;
 
 /** A command that asks a host. */
-type HostCommand = (xen: Connection, positionals: string[], values: Values) => Output;
+type HostCommand = (
+  xen: Connection,
+  positionals: string[],
+  values: Values,
+) => Output | Promise<Output>;
 
 const HOST_COMMANDS: Record<string, { run: HostCommand; least: number; most: number }> = {
   list: { run: list, least: 0, most: 1 },
   stat: { run: stat, least: 1, most: 2 },
+  serve: { run: serve, least: 0, most: 0 },
 };
 
 async function run(args: string[]): Promise<Output> {
@@ -92,7 +102,10 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-async function withConnection(values: Values, use: (xen: Connection) => Output): Promise<Output> {
+async function withConnection(
+  values: Values,
+  use: (xen: Connection) => Output | Promise<Output>,
+): Promise<Output> {
   const demo = values.demo === true ? await startDemoHost() : undefined;
   try {
     const xen = connect({
@@ -102,7 +115,7 @@ async function withConnection(values: Values, use: (xen: Connection) => Output):
       sectorSize: sectorSize(values['sector-size']),
     });
     try {
-      return use(xen);
+      return await use(xen);
     } finally {
       xen.close();
     }
