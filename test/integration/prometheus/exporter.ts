@@ -1,0 +1,72 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { ROOT } from './programs';
+
+/** `xen-block-stats serve`, on a port of its own choice. */
+export class Exporter {
+  /** Where it listens: `http://127.0.0.1:40123`. */
+  readonly url: string;
+  readonly #process: ChildProcess;
+  readonly #ended: Promise<unknown[]>;
+  #stderr = '';
+
+  private constructor(process: ChildProcess, url: string) {
+    this.#process = process;
+    this.url = url;
+    this.#ended = once(process, 'exit');
+    process.stderr?.on('data', (text: string) => {
+      this.#stderr += text;
+    });
+  }
+
+  static async start(
+    { xenstore, sysfs }: { xenstore: string; sysfs: string },
+    ...args: string[]
+  ): Promise<Exporter> {
+    const serve = [join(ROOT, 'dist/cli/main.js'), 'serve', '--listen', '127.0.0.1:0'];
+    const where = ['--xenstore', xenstore, '--sysfs', sysfs];
+    const child = spawn(process.execPath, [...serve, ...where, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.setEncoding('utf8');
+    child.stderr.setEncoding('utf8');
+    const [line] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [
+      unknown,
+    ];
+    const url = /^listening on (http:\S+)\n$/.exec(String(line))?.[1];
+    if (url === undefined) throw new Error(`serve did not start: ${String(line)}`);
+    return new Exporter(child, url);
+  }
+
+  /** As Prometheus knows it. */
+  get instance(): string {
+    return new URL(this.url).host;
+  }
+
+  get(path: string, options?: RequestInit): Promise<Response> {
+    return fetch(`${this.url}${path}`, options);
+  }
+
+  async metrics(): Promise<string> {
+    return (await this.get('/metrics')).text();
+  }
+
+  /** Whether it has ended by itself. */
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
+  /** Ends it, and says how it ended. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM') {
+    this.#process.kill(signal);
+    const [status, killedBy] = await this.#ended;
+    return { status, signal: killedBy, stderr: this.#stderr };
+  }
+}
+
+/** The value of a metric whose line begins so; undefined if there is no such line. */
+export function valueOf(text: string, start: string): number | undefined {
+  const line = text.split('\n').find((it) => it.startsWith(start));
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')));
+}

@@ -1,0 +1,11 @@
+import { promtool } from './programs';
+
+const FILES = ['prometheus/recording.yml', 'prometheus/alerts.yml'];
+
+test('the rules are what promtool takes for rules', () => {
+  expect(promtool(['check', 'rules', ...FILES])).toMatch(/5 rules found[^]*6 rules found|6[^]*5/);
+});
+
+test('the rules record and alert as rules.test.yml says', () => {
+  promtool(['test', 'rules', 'test/integration/prometheus/rules.test.yml']);
+});

@@ -1,0 +1,242 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import { Exporter } from './exporter';
+import { ROOT } from './programs';
+import { PrometheusServer } from './server';
+
+/** By the files of sysfs that they come from: the metric, and what one of the file is in its unit. */
+const COUNTERS = {
+  rd_req: ['xen_block_read_requests_total', 1n],
+  rd_sect: ['xen_block_read_bytes_total', 512n],
+  wr_req: ['xen_block_write_requests_total', 1n],
+  wr_sect: ['xen_block_write_bytes_total', 512n],
+  f_req: ['xen_block_flush_requests_total', 1n],
+  ds_req: ['xen_block_discard_requests_total', 1n],
+  oo_req: ['xen_block_delayed_requests_total', 1n],
+} as const;
+
+describe('Prometheus, scraping two hosts', () => {
+  let hosts: SimulatedHost[];
+  let exporters: Exporter[];
+  let prometheus: PrometheusServer;
+  /** How a query names the series of each host. */
+  let instances: string[];
+
+  beforeAll(async () => {
+    hosts = await Promise.all([
+      SimulatedHost.start({
+        guests: [
+          {
+            name: 'web1',
+            uuid: '11111111-0000-4000-8000-000000000001',
+            disks: [
+              { name: 'xvda', source: '/dev/vg/web1', counters: { rd_req: 7, rd_sect: 56 } },
+              { name: 'xvdb', source: '/dev/vg/data', physicalSectorSize: 4096 },
+            ],
+          },
+          { name: 'db', disks: [{ name: 'sda1', source: '/dev/vg/db' }] },
+        ],
+      }),
+      SimulatedHost.start({
+        guests: [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/vg/other' }] }],
+      }),
+    ]);
+    exporters = await Promise.all(hosts.map((host) => Exporter.start(host.connectOptions)));
+    instances = exporters.map(({ instance }) => instance);
+    prometheus = await PrometheusServer.start(`
+      global: { scrape_interval: 200ms, evaluation_interval: 200ms }
+      rule_files: ['${join(ROOT, 'prometheus/*.yml')}']
+      scrape_configs:
+        - job_name: xen-block-stats
+          static_configs: [{ targets: ${JSON.stringify(instances)} }]
+    `);
+    await prometheus.until('count(xen_block_up == 1)', 4);
+  }, 60_000);
+  afterAll(async () => {
+    await prometheus.stop();
+    await Promise.all(exporters.map((exporter) => exporter.stop()));
+    await Promise.all(hosts.map((host) => host.stop()));
+  });
+
+  /** The labels of a disk's series. */
+  const labels = (host: number, domain: string, disk: string) =>
+    `{instance="${instances[host] ?? ''}", domain="${domain}", disk="${disk}"}`;
+
+  /** Waits until Prometheus has what the host says of a disk. */
+  async function untilScraped(host: number, domid: number, domain: string, disk: string) {
+    const counters = await hosts[host]?.counters(domid, disk);
+    for (const [file, [metric, unit]] of Object.entries(COUNTERS)) {
+      const value = counters?.[file as keyof typeof COUNTERS] ?? -1n;
+      await prometheus.until(metric + labels(host, domain, disk), Number(value * unit));
+    }
+  }
+
+  test('has every counter of every disk, as the hosts have them, and true bytes', async () => {
+    const io = { reads: 3, readBytes: 12288, writes: 5, writeBytes: 40960 };
+    await hosts[0]?.io(1, 'xvda', { ...io, flushes: 2, discards: 1, delayed: 4 });
+    await hosts[0]?.io(1, 'xvdb', { writes: 1, writeBytes: 8388608 });
+    await hosts[0]?.io(2, 'sda1', io);
+    await hosts[1]?.io(1, 'xvda', { reads: 1, readBytes: 512 });
+    await untilScraped(0, 1, 'web1', 'xvda');
+    await untilScraped(0, 1, 'web1', 'xvdb');
+    await untilScraped(0, 2, 'db', 'sda1');
+    await untilScraped(1, 1, 'web1', 'xvda');
+
+    // in numbers, once
+    const read = await prometheus.number(`xen_block_read_bytes_total${labels(0, 'web1', 'xvda')}`);
+    expect(read).toBe(56 * 512 + 12288);
+    expect(await prometheus.number('sum(xen_block_write_bytes_total)')).toBe(2 * 40960 + 8388608);
+    // what was done since it was first seen
+    const since = (metric: string) =>
+      prometheus.number(
+        `sum(max_over_time(${metric}{domain="web1"}[5m]) - min_over_time(${metric}{domain="web1"}[5m]))`,
+      );
+    expect(await since('xen_block_read_bytes_total')).toBe(12288 + 512);
+    expect(await since('xen_block_delayed_requests_total')).toBe(4);
+  });
+
+  test('knows what each disk is', async () => {
+    const [info] = await prometheus.query(`xen_block_info${labels(0, 'web1', 'xvda')}`);
+    expect(info).toEqual({
+      metric: {
+        __name__: 'xen_block_info',
+        job: 'xen-block-stats',
+        instance: instances[0],
+        domain: 'web1',
+        uuid: '11111111-0000-4000-8000-000000000001',
+        domid: '1',
+        disk: 'xvda',
+        devid: '51712',
+        backend: 'vbd',
+        source: '/dev/vg/web1',
+        mode: 'w',
+        device_type: 'disk',
+      },
+      value: 1,
+    });
+    expect(await prometheus.number(`xen_block_size_bytes${labels(0, 'web1', 'xvda')}`)).toBe(
+      2 ** 30,
+    );
+    expect(await prometheus.number(`xen_block_state${labels(0, 'web1', 'xvda')}`)).toBe(4);
+  });
+
+  test('knows how many disks each host has, how long they took, and that xenstore tells of them', async () => {
+    const disks = await prometheus.query('xen_block_disks');
+    expect(disks.map(({ metric, value }) => [metric['instance'], value]).sort()).toEqual(
+      [
+        [instances[0], 3],
+        [instances[1], 1],
+      ].sort(),
+    );
+    expect(await prometheus.number('max(xen_block_scrape_duration_seconds)')).toBeLessThan(1);
+    expect(await prometheus.number('min(xen_block_scrape_duration_seconds)')).toBeGreaterThan(0);
+    expect(await prometheus.number('sum(xen_block_watching)')).toBe(2);
+  });
+
+  test('has rates of a workload, and what the recording rules make of them', async () => {
+    await hosts[1]?.startWorkload({ intervalMs: 50 });
+    await prometheus.until('count(domain:xen_block_read_bytes:rate5m > bool 0)', 3);
+    const rate = () =>
+      prometheus.number(`rate(xen_block_read_requests_total${labels(1, 'web1', 'xvda')}[2s])`);
+    while (!((await rate()) > 10)) await new Promise((wait) => setTimeout(wait, 50));
+    // 40 a second, on average
+    expect(await rate()).toBeLessThan(200);
+    await hosts[1]?.stopWorkload();
+    await untilScraped(1, 1, 'web1', 'xvda');
+  });
+
+  test('loses nothing but the disk that cannot be read', async () => {
+    const { sysfs } = hosts[0]?.connectOptions ?? { sysfs: '' };
+    const sick = join(sysfs, 'bus/xen-backend/devices/vbd-2-2049/statistics/rd_sect');
+    const text = readFileSync(sick, 'utf8');
+    writeFileSync(sick, 'rubbish\n');
+    await prometheus.until(`xen_block_up${labels(0, 'db', 'sda1')}`, 0);
+    expect(await prometheus.number(`sum(up)`)).toBe(2);
+    expect(await prometheus.query(`xen_block_read_bytes_total${labels(0, 'db', 'sda1')}`)).toEqual(
+      [],
+    );
+    await untilScraped(0, 1, 'web1', 'xvda');
+    expect(
+      await prometheus.number(`xen_block_scrape_errors_total{instance="${instances[0] ?? ''}"}`),
+    ).toBeGreaterThan(0);
+
+    writeFileSync(sick, text);
+    await prometheus.until(`xen_block_up${labels(0, 'db', 'sda1')}`, 1);
+    await untilScraped(0, 2, 'db', 'sda1');
+  });
+
+  test('sees a reset where the guest’s driver connects anew', async () => {
+    await hosts[0]?.io(2, 'sda1', { reads: 10, readBytes: 5120 });
+    await untilScraped(0, 2, 'db', 'sda1');
+    await hosts[0]?.disconnectFrontend(2, 'sda1');
+    await untilScraped(0, 2, 'db', 'sda1');
+    await hosts[0]?.connectFrontend(2, 'sda1');
+    await hosts[0]?.io(2, 'sda1', { reads: 4, readBytes: 2048 });
+    await untilScraped(0, 2, 'db', 'sda1');
+    const series = `xen_block_read_requests_total${labels(0, 'db', 'sda1')}`;
+    expect(await prometheus.number(`resets(${series}[5m])`)).toBe(1);
+    expect(await prometheus.number(`increase(${series}[5m])`)).toBeGreaterThan(0);
+  });
+
+  test('has another series for a guest that was restarted, and the guest’s sum goes on', async () => {
+    const uuid = '11111111-0000-4000-8000-000000000001';
+    await hosts[0]?.removeGuest(1);
+    await hosts[0]?.addGuest({
+      name: 'web1',
+      uuid,
+      disks: [{ name: 'xvda', source: '/dev/vg/web1' }],
+    });
+    await hosts[0]?.io(3, 'xvda', { writes: 2, writeBytes: 1024 });
+    await prometheus.until(`xen_block_write_bytes_total${labels(0, 'web1', 'xvda')}`, 1024);
+    const series = await prometheus.query(
+      `xen_block_write_bytes_total${labels(0, 'web1', 'xvda')}`,
+    );
+    expect(series.map(({ metric }) => metric['domid'])).toEqual(['3']);
+    const past = await prometheus.query(
+      `count by (domid) (last_over_time(xen_block_write_bytes_total{uuid="${uuid}", disk="xvda"}[5m]))`,
+    );
+    expect(past.map(({ metric }) => metric['domid']).sort()).toEqual(['1', '3']);
+    const rate = await prometheus.query(`domain:xen_block_write_bytes:rate5m{uuid="${uuid}"}`);
+    expect(rate).toHaveLength(1);
+    expect(rate[0]?.value).toBeGreaterThan(0);
+  });
+
+  describe('the dashboard', () => {
+    interface Panel {
+      readonly title: string;
+      readonly targets: readonly { readonly expr: string }[];
+    }
+    const dashboard = JSON.parse(readFileSync(join(ROOT, 'dashboards/grafana.json'), 'utf8')) as {
+      panels: Panel[];
+      templating: { list: { name: string; definition?: string }[] };
+    };
+    const filled = (expr: string) =>
+      expr
+        .replaceAll('$__rate_interval', '5m')
+        .replaceAll('"$instance"', '".*"')
+        .replaceAll('"$domain"', '".*"');
+
+    test.each(
+      dashboard.panels.flatMap(({ title, targets }) =>
+        targets.map(({ expr }) => [title, filled(expr)]),
+      ),
+    )('has data for %s: %s', async (_, expr) => {
+      expect(expr).not.toContain('$');
+      const values = (await prometheus.query(expr)).map(({ value }) => value);
+      expect(values.filter(Number.isFinite)).not.toEqual([]);
+    });
+
+    test('has hosts and guests to choose from', async () => {
+      const variables = dashboard.templating.list.flatMap(({ name, definition }) => {
+        const match = /^label_values\((.*), (\w+)\)$/.exec(filled(definition ?? ''));
+        return match ? [{ name, selector: match[1] ?? '', label: match[2] ?? '' }] : [];
+      });
+      expect(variables.map(({ name }) => name)).toEqual(['instance', 'domain']);
+      const values = await Promise.all(
+        variables.map(({ label, selector }) => prometheus.labelValues(label, selector)),
+      );
+      expect(values).toEqual([[...instances].sort(), ['db', 'web1']]);
+    });
+  });
+});
