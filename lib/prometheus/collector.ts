@@ -1,4 +1,4 @@
-import type { Metric, Registry } from 'prom-client';
+import type { Metric, Registry, RegistryContentType } from 'prom-client';
 import { DiskLabels } from '../disk-labels';
 import type { DiskSet } from '../disk-set';
 import {
@@ -27,7 +27,7 @@ const NO_LABELS: Labels = Object.freeze({});
  * @returns takes the metrics out of the registry; to be called before the set is closed.
  */
 export function registerDiskSet(
-  registry: Registry,
+  registry: Registry<RegistryContentType>,
   set: DiskSet,
   options: MetricsOptions = {},
 ): () => void {

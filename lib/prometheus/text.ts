@@ -87,6 +87,7 @@ function toText(labels: Labels): Buffer {
   return Buffer.from(`{${pairs.join(',')}}`);
 }
 
+/** What xenstore says has no ends of lines. */
 function escape(value: string): string {
-  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
 }

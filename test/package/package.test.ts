@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -61,15 +69,22 @@ describe('the packed package', () => {
       'LICENSE',
       'README.md',
       'binding',
+      'dashboards',
       'dist',
       'lib',
       'package.json',
       'prebuilds',
+      'prometheus',
       'script',
     ]);
     expect(files.filter((path) => path.startsWith('prebuilds/')).sort()).toEqual([
       'prebuilds/README.md',
       `prebuilds/linux-${process.arch}/xen-block-stats.glibc.node`,
+    ]);
+    expect(files.filter((path) => /^(dashboards|prometheus)\//.test(path)).sort()).toEqual([
+      'dashboards/grafana.json',
+      'prometheus/alerts.yml',
+      'prometheus/recording.yml',
     ]);
     expect(files.filter((path) => path.startsWith('script/'))).toEqual([
       'script/node-gyp-shim.cjs',
@@ -144,6 +159,26 @@ describe('the packed package', () => {
       console.log(numbers, bigints, disk, value);
       ${PROGRAM}
     `);
+    symlinkSync(join(root, 'node_modules/prom-client'), join(project, 'node_modules/prom-client'));
+    symlinkSync(
+      join(root, 'node_modules/@opentelemetry'),
+      join(project, 'node_modules/@opentelemetry'),
+    );
+    check(`
+      import { metrics } from '@opentelemetry/api';
+      import { Registry, register } from 'prom-client';
+      import { connect } from 'xen-block-stats';
+      import { observeDiskSet } from 'xen-block-stats/opentelemetry';
+      import { MetricsText, registerDiskSet } from 'xen-block-stats/prometheus';
+      const set = connect().diskSet();
+      const text: Buffer = new MetricsText(set, { names: 'libvirt' }).scrape();
+      const ends: (() => void)[] = [
+        registerDiskSet(register, set),
+        registerDiskSet(new Registry(), set, { names: 'xen' }),
+        observeDiskSet(metrics.getMeter('agent'), set),
+      ];
+      console.log(text, ends);
+    `);
     expect(() =>
       check(`
         import { connect } from 'xen-block-stats';
@@ -151,6 +186,24 @@ describe('the packed package', () => {
       `),
     ).toThrow();
   }, 30_000);
+
+  test('gives metrics without prom-client and OpenTelemetry, which are optional', () => {
+    const source = `
+      const { connect } = require('xen-block-stats');
+      const { MetricsText } = require('xen-block-stats/prometheus');
+      const { observeDiskSet } = require('xen-block-stats/opentelemetry');
+      const { SimulatedHost } = require('xen-block-stats/simulator');
+      (async () => {
+        const host = await SimulatedHost.start();
+        const xen = connect(host.connectOptions);
+        const text = new MetricsText(xen.diskSet()).scrape().toString();
+        console.log(/^xen_block_disks .*$/m.exec(text)[0], typeof observeDiskSet);
+        xen.close();
+        await host.stop();
+      })();
+    `;
+    expect(node('-e', source)).toBe('xen_block_disks 0 function\n');
+  });
 
   test('has a command line', () => {
     const bin = join(project, 'node_modules', '.bin', 'xen-block-stats');

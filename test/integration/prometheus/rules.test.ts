@@ -3,7 +3,10 @@ import { promtool } from './programs';
 const FILES = ['prometheus/recording.yml', 'prometheus/alerts.yml'];
 
 test('the rules are what promtool takes for rules', () => {
-  expect(promtool(['check', 'rules', ...FILES])).toMatch(/5 rules found[^]*6 rules found|6[^]*5/);
+  expect(promtool(['check', 'rules', ...FILES]).match(/\d+ rules found/g)).toEqual([
+    '5 rules found',
+    '6 rules found',
+  ]);
 });
 
 test('the rules record and alert as rules.test.yml says', () => {

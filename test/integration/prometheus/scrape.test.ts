@@ -5,6 +5,8 @@ import { Exporter } from './exporter';
 import { ROOT } from './programs';
 import { PrometheusServer } from './server';
 
+jest.setTimeout(60_000);
+
 /** By the files of sysfs that they come from: the metric, and what one of the file is in its unit. */
 const COUNTERS = {
   rd_req: ['xen_block_read_requests_total', 1n],
@@ -52,7 +54,7 @@ describe('Prometheus, scraping two hosts', () => {
           static_configs: [{ targets: ${JSON.stringify(instances)} }]
     `);
     await prometheus.until('count(xen_block_up == 1)', 4);
-  }, 60_000);
+  });
   afterAll(async () => {
     await prometheus.stop();
     await Promise.all(exporters.map((exporter) => exporter.stop()));

@@ -1,0 +1,139 @@
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+  type MetricData,
+} from '@opentelemetry/sdk-metrics';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect, type Connection, type DiskSet } from 'xen-block-stats';
+import { observeDiskSet } from 'xen-block-stats/opentelemetry';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+
+describe('a meter of OpenTelemetry', () => {
+  const uuid = '11111111-0000-4000-8000-000000000001';
+  let host: SimulatedHost;
+  let xen: Connection;
+  let set: DiskSet;
+  let exporter: InMemoryMetricExporter;
+  let provider: MeterProvider;
+  let stop: () => void;
+
+  beforeEach(async () => {
+    host = await SimulatedHost.start({
+      guests: [
+        {
+          name: 'web1',
+          uuid,
+          disks: [
+            {
+              name: 'xvda',
+              source: '/dev/a',
+              counters: { rd_req: 3, rd_sect: 24, wr_req: 2, wr_sect: 8, f_req: 4, ds_req: 1 },
+            },
+          ],
+        },
+        { name: 'db', disks: [{ name: 'sda1', source: '/dev/b', connected: false }] },
+      ],
+    });
+    xen = connect(host.connectOptions);
+    set = xen.diskSet();
+    exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+    provider = new MeterProvider({ readers: [reader] });
+    stop = observeDiskSet(provider.getMeter('test'), set);
+  });
+  afterEach(async () => {
+    stop();
+    await provider.shutdown();
+    xen.close();
+    await host.stop();
+  });
+
+  async function collect(): Promise<MetricData[]> {
+    exporter.reset();
+    await provider.forceFlush();
+    return exporter
+      .getMetrics()
+      .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics));
+  }
+
+  /** The points of a metric, by value and attributes. */
+  const points = (metrics: readonly MetricData[], name: string) =>
+    metrics
+      .find(({ descriptor }) => descriptor.name === name)
+      ?.dataPoints.map(({ value, attributes }) => [value, attributes]);
+
+  const web1 = {
+    'system.device': 'xvda',
+    'xen.domain.id': 1,
+    'xen.domain.name': 'web1',
+    'xen.domain.uuid': uuid,
+  };
+  const ofWeb1 = (metrics: readonly MetricData[], name: string) =>
+    points(metrics, name)?.filter(
+      ([, attributes]) => (attributes as typeof web1)['xen.domain.name'] === 'web1',
+    );
+
+  test('has the names and units of the semantic conventions', async () => {
+    const metrics = await collect();
+    expect(
+      metrics.map(({ descriptor: { name, unit } }) => `${name} ${unit}`.trim()).sort(),
+    ).toEqual([
+      'system.disk.io By',
+      'system.disk.limit By',
+      'system.disk.operations {operation}',
+      'xen.disk.delayed {request}',
+      'xen.disk.discards {request}',
+      'xen.disk.flushes {request}',
+      'xen.disk.up',
+    ]);
+    const monotonic = metrics.filter((it) => 'isMonotonic' in it && it.isMonotonic);
+    expect(monotonic.map(({ descriptor }) => descriptor.name)).toEqual(
+      expect.not.arrayContaining(['system.disk.limit', 'xen.disk.up']),
+    );
+    expect(monotonic).toHaveLength(5);
+  });
+
+  test('has the counters of each disk, with the direction as an attribute', async () => {
+    const metrics = await collect();
+    expect(ofWeb1(metrics, 'system.disk.io')).toEqual([
+      [24 * 512, { ...web1, 'disk.io.direction': 'read' }],
+      [8 * 512, { ...web1, 'disk.io.direction': 'write' }],
+    ]);
+    expect(ofWeb1(metrics, 'system.disk.operations')).toEqual([
+      [3, { ...web1, 'disk.io.direction': 'read' }],
+      [2, { ...web1, 'disk.io.direction': 'write' }],
+    ]);
+    expect(ofWeb1(metrics, 'xen.disk.flushes')).toEqual([[4, web1]]);
+    expect(ofWeb1(metrics, 'xen.disk.discards')).toEqual([[1, web1]]);
+    expect(ofWeb1(metrics, 'xen.disk.delayed')).toEqual([[0, web1]]);
+    expect(points(metrics, 'system.disk.io')).toHaveLength(4);
+    // db has not connected: nobody knows how large its disk is
+    expect(points(metrics, 'system.disk.limit')).toEqual([[2 ** 30, web1]]);
+  });
+
+  test('samples the set once for all instruments, when metrics are collected', async () => {
+    await collect();
+    const sample = jest.spyOn(set, 'sample');
+    await host.io(1, 'xvda', { reads: 1, readBytes: 512 });
+    expect(ofWeb1(await collect(), 'system.disk.operations')?.[0]?.[0]).toBe(4);
+    expect(sample).toHaveBeenCalledTimes(1);
+  });
+
+  test('loses nothing but the disk that cannot be read', async () => {
+    const { sysfs } = host.connectOptions;
+    const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-2049/statistics/rd_req');
+    writeFileSync(path, 'rubbish\n');
+    const metrics = await collect();
+    expect(points(metrics, 'xen.disk.up')?.map(([value]) => value)).toEqual([1, 0]);
+    expect(points(metrics, 'system.disk.io')).toHaveLength(2);
+  });
+
+  test('does not sample the set any more when it is told so', async () => {
+    stop();
+    set.close();
+    expect(await collect()).toEqual([]);
+  });
+});

@@ -1,0 +1,145 @@
+import { Counter, Registry, type OpenMetricsContentType } from 'prom-client';
+import { connect, type Connection, type DiskSet } from 'xen-block-stats';
+import { MetricsText, registerDiskSet, type MetricsOptions } from 'xen-block-stats/prometheus';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import { valueOf } from './exporter';
+import { promtool } from './programs';
+
+describe('a registry of prom-client', () => {
+  let host: SimulatedHost;
+  let xen: Connection;
+  let set: DiskSet;
+  let registry: Registry;
+
+  beforeEach(async () => {
+    host = await SimulatedHost.start({
+      guests: [
+        { name: 'web1', disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 3 } }] },
+        { name: 'db', disks: [{ name: 'xvda', source: '/dev/b', connected: false }] },
+      ],
+    });
+    xen = connect(host.connectOptions);
+    set = xen.diskSet();
+    registry = new Registry();
+  });
+  afterEach(async () => {
+    xen.close();
+    await host.stop();
+  });
+
+  /** Metrics but for how long they took. */
+  const lines = (text: string) =>
+    text
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('xen_block_scrape_duration_seconds '));
+
+  test.each([undefined, { names: 'xen' }, { names: 'libvirt' }] satisfies (
+    MetricsOptions | undefined
+  )[])('gives what `serve` gives, with %j', async (options) => {
+    registerDiskSet(registry, set, options);
+    const text = await registry.metrics();
+    expect(lines(text)).toEqual(lines(new MetricsText(set, options).scrape().toString()));
+    expect(promtool(['check', 'metrics'], text)).toBe('');
+  });
+
+  test('samples the set when it is asked, once for all metrics', async () => {
+    registerDiskSet(registry, set);
+    const sample = jest.spyOn(set, 'sample');
+    await registry.metrics();
+    expect(sample).toHaveBeenCalledTimes(1);
+    await host.io(1, 'xvda', { reads: 1, readBytes: 512 });
+    const text = await registry.metrics();
+    expect(sample).toHaveBeenCalledTimes(2);
+    expect(valueOf(text, 'xen_block_read_requests_total{domain="web1"')).toBe(4);
+    expect(valueOf(text, 'xen_block_read_bytes_total{domain="web1"')).toBe(512);
+  });
+
+  test('keeps its own metrics and labels', async () => {
+    new Counter({ name: 'agent_rounds_total', help: 'Rounds.', registers: [registry] }).inc();
+    registry.setDefaultLabels({ site: 'a' });
+    registerDiskSet(registry, set);
+    const text = await registry.metrics();
+    expect(valueOf(text, 'agent_rounds_total{site="a"}')).toBe(1);
+    expect(text).toMatch(/^xen_block_read_requests_total\{domain="web1",.*,site="a"\} 3$/m);
+    registry.resetMetrics();
+    expect(await registry.metrics()).toMatch(/^xen_block_read_requests_total\{.*\} 3$/m);
+  });
+
+  test('gives OpenMetrics, too, and JSON', async () => {
+    const open = new Registry<OpenMetricsContentType>();
+    open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+    registerDiskSet(open, set);
+    for (let i = 0; i < 2; i++) {
+      const text = await open.metrics();
+      expect(text).toMatch(/^# TYPE xen_block_read_requests counter$/m);
+      expect(text).toMatch(/^xen_block_read_requests_total\{.*\} 3$/m);
+      expect(text).toMatch(/# EOF\n$/);
+    }
+    registerDiskSet(registry, set);
+    expect(await registry.getMetricsAsJSON()).toContainEqual(
+      expect.objectContaining({
+        name: 'xen_block_disks',
+        type: 'gauge',
+        values: [{ value: 2, labels: {} }],
+      }),
+    );
+  });
+
+  test('is left as it was when the set is taken out', async () => {
+    const unregister = registerDiskSet(registry, set);
+    unregister();
+    set.close();
+    expect((await registry.metrics()).trim()).toBe('');
+    // and can have another one
+    registerDiskSet(registry, xen.diskSet());
+    expect(await registry.metrics()).toContain('xen_block_disks 2');
+  });
+
+  test.each<[MetricsOptions, string]>([
+    [{ names: 'xl' as never }, 'ERR_OUT_OF_RANGE'],
+    [{ names: 1 as never }, 'ERR_INVALID_ARG_TYPE'],
+    [null as never, 'ERR_INVALID_ARG_TYPE'],
+  ])('refuses %j', (options, code) => {
+    expect(() => registerDiskSet(registry, set, options)).toThrow(
+      expect.objectContaining({ code }),
+    );
+    expect(() => new MetricsText(set, options)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe('MetricsText', () => {
+  test('writes every number as JavaScript does, up to 2^63', async () => {
+    const host = await SimulatedHost.start({
+      guests: [{ name: 'a', disks: [{ name: 'xvda', source: '/dev/a' }] }],
+    });
+    const xen = connect(host.connectOptions);
+    const text = new MetricsText(xen.diskSet());
+    const numbers = [
+      ...[0n, 1n, 9n, 10n, 99n, 100n, 999_999_999n, 10n ** 9n, 10n ** 9n + 1n, 10n ** 12n - 1n],
+      ...[2n ** 31n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 10n ** 18n, 2n ** 63n - 1n],
+      ...Array.from({ length: 50 }, (_, i) => BigInt(Math.floor(1.9 ** i * 7))),
+    ];
+    for (const number of numbers) {
+      await host.setCounters(1, 'xvda', { rd_req: number });
+      const line = /^xen_block_read_requests_total\{.*\} (.*)$/m.exec(text.scrape().toString());
+      expect(line?.[1]).toBe(String(Number(number)));
+    }
+    xen.close();
+    await host.stop();
+  });
+
+  test('gives each scrape to its caller, for keeps', async () => {
+    const host = await SimulatedHost.start({
+      guests: [{ name: 'a', disks: [{ name: 'xvda', source: '/dev/a' }] }],
+    });
+    const xen = connect(host.connectOptions);
+    const text = new MetricsText(xen.diskSet());
+    const first = text.scrape();
+    const before = first.toString();
+    await host.io(1, 'xvda', { reads: 7, readBytes: 3584 });
+    expect(text.scrape().toString()).not.toBe(before);
+    expect(first.toString()).toBe(before);
+    xen.close();
+    await host.stop();
+  });
+});

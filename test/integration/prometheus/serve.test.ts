@@ -1,0 +1,287 @@
+import { spawnSync } from 'node:child_process';
+import { createServer, type AddressInfo } from 'node:net';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import { makeDisks } from '../../../bench/disks';
+import { startScrape } from '../../../bench/scrape';
+import { HOSTS } from '../hosts';
+import { RealHost, type TestHost } from '../hosts/real-host';
+import { Exporter, valueOf } from './exporter';
+import { ROOT, promtool } from './programs';
+
+// some start programs, on a machine that may be busy
+jest.setTimeout(60_000);
+
+const GUESTS = [
+  {
+    name: 'web1',
+    uuid: '11111111-0000-4000-8000-000000000001',
+    disks: [
+      {
+        name: 'xvda',
+        source: '/dev/vg/web1',
+        counters: { rd_req: 67, rd_sect: 8216, wr_req: 129, wr_sect: 16392, f_req: 1, oo_req: 5 },
+      },
+      { name: 'xvdb', source: '/dev/vg/data', physicalSectorSize: 4096, connected: false },
+    ],
+  },
+  { name: 'Gäste', disks: [{ name: 'xvda', source: '/dev/b', mode: 'r' as const }] },
+];
+
+const WEB1 =
+  '{domain="web1",uuid="11111111-0000-4000-8000-000000000001",domid="1",disk="xvda",backend="vbd"}';
+
+/** What `serve` says and how it ends when it does not get as far as listening. */
+function failing(...args: string[]) {
+  const { stdout, stderr, status } = spawnSync(
+    process.execPath,
+    [join(ROOT, 'dist/cli/main.js'), 'serve', ...args],
+    { encoding: 'utf8', timeout: 20_000 },
+  );
+  return { stdout, stderr, status };
+}
+
+/** What a test has started: stopped after it, the last one first. */
+const started: { stop(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const it of started.splice(0).reverse()) await it.stop();
+});
+function stoppedLater<T extends { stop(): Promise<unknown> }>(it: T): T {
+  started.push(it);
+  return it;
+}
+
+describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
+  let host: TestHost;
+  let exporter: Exporter;
+
+  beforeAll(async () => {
+    host = await start();
+    for (const guest of GUESTS) await host.addGuest(guest);
+    exporter = await Exporter.start(host.connectOptions);
+  });
+  afterAll(async () => {
+    await exporter.stop();
+    await host.stop();
+  });
+
+  test('gives metrics that promtool finds nothing wrong with', async () => {
+    const response = await exporter.get('/metrics');
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const text = await response.text();
+    expect(promtool(['check', 'metrics'], text)).toBe('');
+    expect(Number(response.headers.get('content-length'))).toBe(Buffer.byteLength(text));
+  });
+
+  test('has every counter of every disk, in base units', async () => {
+    const text = await exporter.metrics();
+    expect(text.split('\n').filter((line) => line.includes(`_total${WEB1}`))).toEqual([
+      `xen_block_read_bytes_total${WEB1} 4206592`,
+      `xen_block_read_requests_total${WEB1} 67`,
+      `xen_block_write_bytes_total${WEB1} 8392704`,
+      `xen_block_write_requests_total${WEB1} 129`,
+      `xen_block_flush_requests_total${WEB1} 1`,
+      `xen_block_discard_requests_total${WEB1} 0`,
+      `xen_block_delayed_requests_total${WEB1} 5`,
+    ]);
+    expect(valueOf(text, 'xen_block_disks')).toBe(3);
+    expect(valueOf(text, 'xen_block_watching')).toBe(1);
+    expect(valueOf(text, 'xen_block_scrape_errors_total')).toBe(0);
+    expect(valueOf(text, 'xen_block_scrape_duration_seconds')).toBeGreaterThan(0);
+  });
+
+  test('says what each disk is, and leaves out what is not known yet', async () => {
+    const text = await exporter.metrics();
+    expect(text).toContain(
+      `xen_block_info${WEB1.slice(0, -1)},devid="51712",source="/dev/vg/web1",mode="w",device_type="disk"} 1\n`,
+    );
+    expect(valueOf(text, `xen_block_state${WEB1}`)).toBe(4);
+    expect(valueOf(text, `xen_block_size_bytes${WEB1}`)).toBe(2 ** 30);
+    const second = WEB1.replace('xvda', 'xvdb');
+    expect(valueOf(text, `xen_block_state${second}`)).not.toBe(4);
+    expect(valueOf(text, `xen_block_size_bytes${second}`)).toBeUndefined();
+
+    await host.connectFrontend(1, 'xvdb');
+    const size = async () => valueOf(await exporter.metrics(), `xen_block_size_bytes${second}`);
+    while ((await size()) === undefined) await delay(10);
+    expect(await size()).toBe(2 ** 30);
+  });
+
+  test('follows a guest’s name', async () => {
+    await host.write('/local/domain/1/name', 'www');
+    while (!(await exporter.metrics()).includes(WEB1.replace('web1', 'www'))) await delay(10);
+    await host.write('/local/domain/1/name', 'web1');
+    while (!(await exporter.metrics()).includes(WEB1)) await delay(10);
+  });
+
+  test('loses nothing but the disk that cannot be read, and counts the errors', async () => {
+    const { sysfs } = host.connectOptions;
+    const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-51712/statistics/rd_req');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, 'rubbish\n');
+    const sick = await exporter.metrics();
+    expect(sick.match(/^xen_block_up\{.*\} [01]$/gm)?.map((it) => it.at(-1))).toEqual([
+      '1',
+      '1',
+      '0',
+    ]);
+    expect(sick.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(2);
+    expect(valueOf(sick, 'xen_block_scrape_errors_total')).toBe(1);
+    expect(valueOf(await exporter.metrics(), 'xen_block_scrape_errors_total')).toBe(2);
+    writeFileSync(path, text);
+    while ((await exporter.metrics()).match(/^xen_block_up\{.*\} 0$/m)) await delay(10);
+  });
+
+  test('with --names libvirt, has the names and labels of libvirt’s exporters', async () => {
+    const { connectOptions } = host;
+    const libvirt = stoppedLater(await Exporter.start(connectOptions, '--names', 'libvirt'));
+    const text = await libvirt.metrics();
+    expect(promtool(['check', 'metrics'], text)).toBe('');
+    const labels = '{domain="web1",target_device="xvda"}';
+    expect(text.split('\n').filter((line) => line.includes(labels))).toEqual([
+      `libvirt_domain_block_stats_read_bytes_total${labels} 4206592`,
+      `libvirt_domain_block_stats_read_requests_total${labels} 67`,
+      `libvirt_domain_block_stats_write_bytes_total${labels} 8392704`,
+      `libvirt_domain_block_stats_write_requests_total${labels} 129`,
+      `libvirt_domain_block_stats_flush_requests_total${labels} 1`,
+      `libvirt_domain_block_stats_capacity_bytes${labels} 1073741824`,
+    ]);
+    expect(text).toContain(
+      'libvirt_domain_block_meta{domain="web1",target_device="xvda",source_file="/dev/vg/web1",disk_type="block",driver_type="raw"} 1\n',
+    );
+    expect(valueOf(text, 'libvirt_up')).toBe(1);
+    // and what those do not have
+    expect(valueOf(text, `xen_block_delayed_requests_total${WEB1}`)).toBe(5);
+    expect(text).not.toContain('xen_block_read_bytes_total');
+  });
+
+  test('has a page that says what it is, and says that it is alive', async () => {
+    const page = await exporter.get('/');
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+    expect(await page.text()).toMatch(/Block statistics of the Xen guests[^]*href="\/metrics"/);
+    const healthy = await exporter.get('/-/healthy');
+    expect([healthy.status, await healthy.text()]).toEqual([200, 'healthy\n']);
+  });
+
+  test.each([
+    ['GET', '/metrics?x=1', 200],
+    ['HEAD', '/metrics', 200],
+    ['GET', '/nonsense', 404],
+    ['POST', '/metrics', 405],
+  ])('answers %s %s with %i', async (method, path, status) => {
+    expect((await exporter.get(path, { method })).status).toBe(status);
+  });
+
+  test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT'])('ends with status 0 on %s', async (signal) => {
+    const another = stoppedLater(await Exporter.start(host.connectOptions));
+    // over a connection that stays open
+    await another.metrics();
+    expect(await another.stop(signal)).toEqual({ status: 0, signal: null, stderr: '' });
+  });
+
+  test('refuses a port that is taken, in one line', () => {
+    const { xenstore, sysfs } = host.connectOptions;
+    const { instance } = exporter;
+    expect(failing('--listen', instance, '--xenstore', xenstore, '--sysfs', sysfs)).toEqual({
+      stdout: '',
+      stderr: `xen-block-stats: cannot listen on ${instance}: another program listens there\n`,
+      status: 1,
+    });
+  });
+});
+
+test('goes on while xenstored is killed and started again, and finds what came meanwhile', async () => {
+  const host = stoppedLater(await RealHost.start());
+  for (const guest of GUESTS) await host.addGuest(guest);
+  const exporter = stoppedLater(await Exporter.start(host.connectOptions));
+  const watching = async () => valueOf(await exporter.metrics(), 'xen_block_watching');
+  expect(await watching()).toBe(1);
+
+  await host.xenstored.kill();
+  while ((await watching()) === 1) await delay(10);
+  await host.setCounters(1, 'xvda', { rd_req: 68 });
+  const text = await exporter.metrics();
+  expect(valueOf(text, `xen_block_read_requests_total${WEB1}`)).toBe(68);
+  expect(valueOf(text, 'xen_block_disks')).toBe(3);
+
+  await host.xenstored.start();
+  await host.addGuest({ name: 'new', domid: 3, disks: [{ name: 'xvda', source: '/dev/n' }] });
+  while (!(await exporter.metrics()).includes('domain="new"')) await delay(10);
+  expect(await watching()).toBe(1);
+  expect(exporter.hasEnded).toBe(false);
+  expect(await exporter.stop()).toEqual({ status: 0, signal: null, stderr: '' });
+});
+
+test('has text in labels as Prometheus escapes it', async () => {
+  const host = stoppedLater(
+    await SimulatedHost.start({
+      guests: [{ name: 'quoted "a\\b" Ä', disks: [{ name: 'xvda', source: '/dev/a' }] }],
+    }),
+  );
+  const exporter = stoppedLater(await Exporter.start(host.connectOptions));
+  const text = await exporter.metrics();
+  expect(text).toContain('{domain="quoted \\"a\\\\b\\" Ä",');
+  expect(promtool(['check', 'metrics'], text)).toBe('');
+});
+
+test('says what is wrong with a host that is not there', () => {
+  const { stderr, status } = failing('--xenstore', '/nonexistent');
+  expect(stderr).toMatch(/^xen-block-stats: cannot connect to xenstored: ENOENT .*\n$/);
+  expect(status).toBe(1);
+});
+
+test('says that it may not listen there', () => {
+  // an address that no machine has
+  const { stderr, status } = failing('--demo', '--listen', '192.0.2.1:9788');
+  expect(stderr).toMatch(
+    /^xen-block-stats: cannot listen on 192\.0\.2\.1:9788: .*EADDRNOTAVAIL.*\n$/,
+  );
+  expect(status).toBe(1);
+});
+
+test.each([
+  [['x'], 'serve takes no x'],
+  [['--listen', '9788'], '--listen is an address and a port, as 127.0.0.1:9788, not 9788'],
+  [['--listen', 'a:65536'], '--listen is an address and a port, as 127.0.0.1:9788, not a:65536'],
+  [['--names', 'xl', '--listen', '127.0.0.1:0'], '--names is xen or libvirt, not xl'],
+])('%j is wrong usage', (args, message) => {
+  const { stderr, status } = failing('--demo', ...args);
+  expect(stderr).toContain(`xen-block-stats: ${message}\n\nUsage: xen-block-stats`);
+  expect(status).toBe(2);
+});
+
+test('listens on an address of IPv6', async () => {
+  const probe = createServer().listen(0, '::1');
+  await new Promise((listening) => probe.once('listening', listening));
+  const { port } = probe.address() as AddressInfo;
+  const { stderr } = failing('--demo', '--listen', `[::1]:${port}`);
+  probe.close();
+  expect(stderr).toContain(`cannot listen on [::1]:${port}: another program listens there`);
+});
+
+test('a scrape of 5,000 disks takes well under a second', async () => {
+  const host = stoppedLater(await SimulatedHost.start());
+  await host.write('/local/domain/1/name', 'web1');
+  // the counters are the kernel's own
+  const folder = mkdtempSync(join(tmpdir(), 'scrape-'));
+  const disks = makeDisks(join(folder, 'sys'), 5000);
+  await Promise.all(
+    disks.flatMap(({ nodes }) => nodes).map(([path, value]) => host.write(path, value)),
+  );
+  const { xenstore } = host.connectOptions;
+  const scrape = stoppedLater(await startScrape({ xenstore, sysfs: join(folder, 'sys') }));
+  const cpu: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const before = scrape.cpuSeconds();
+    await scrape.once();
+    cpu.push(scrape.cpuSeconds() - before);
+  }
+  rmSync(folder, { recursive: true });
+  expect(scrape.text.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(5000);
+  expect(valueOf(scrape.text, 'xen_block_disks')).toBe(5000);
+  // of the processor's time: what others do on the machine is not ours
+  expect(Math.min(...cpu)).toBeLessThan(0.5);
+});
