@@ -38,13 +38,13 @@ export function registerDiskSet(
     diskFamilies(names).map((family) => [family.labels, new DiskLabels(family.labels)]),
   );
 
-  /** A registry asks all of its metrics in one turn of the event loop. */
+  /** A registry asks all of its metrics in one go, and then waits for their answers. */
   let isFresh = false;
   const refresh = () => {
     if (isFresh) return;
     readings.sample();
     isFresh = true;
-    setImmediate(() => {
+    queueMicrotask(() => {
       isFresh = false;
     });
   };

@@ -31,6 +31,7 @@ export class MetricsText {
   readonly #labels = new Map<DiskFamily['labels'], DiskLabels<Buffer>>();
   readonly #buffer = new TextBuffer();
 
+  /** @param set - stays the caller's, to be closed when no more is scraped. */
   constructor(set: DiskSet, options: MetricsOptions = {}) {
     const { names } = checkOptions(options);
     this.#readings = new Readings(set);

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { createConnection, createServer, type AddressInfo } from 'node:net';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -180,6 +181,16 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     // over a connection that stays open
     await another.metrics();
     expect(await another.stop(signal)).toEqual({ status: 0, signal: null, stderr: '' });
+  });
+
+  test('ends within a second or two of a client that says nothing', async () => {
+    const another = stoppedLater(await Exporter.start(host.connectOptions));
+    const { hostname, port } = new URL(another.url);
+    const client = createConnection(Number(port), hostname);
+    await once(client, 'connect');
+    const closed = once(client, 'close');
+    expect(await another.stop()).toEqual({ status: 0, signal: null, stderr: '' });
+    await closed;
   });
 
   test('refuses a port that is taken, in one line', () => {

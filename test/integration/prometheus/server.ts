@@ -49,7 +49,9 @@ export class PrometheusServer {
       if (address === undefined) continue;
       // it goes on writing there
       child.stderr.resume();
-      return new PrometheusServer(folder, child, `http://${address}`);
+      const server = new PrometheusServer(folder, child, `http://${address}`);
+      await server.#untilReady();
+      return server;
     }
     rmSync(folder, { recursive: true });
     throw new Error(`prometheus did not start: ${said.join('\n')}`);
@@ -93,6 +95,15 @@ export class PrometheusServer {
       await ended;
     }
     rmSync(this.#folder, { recursive: true });
+  }
+
+  /** It listens before it can answer. */
+  async #untilReady(): Promise<void> {
+    const deadline = Date.now() + DEADLINE_MS;
+    while (!(await fetch(`${this.#url}/-/ready`)).ok) {
+      if (Date.now() > deadline) throw new Error('prometheus is not ready');
+      await delay(20);
+    }
   }
 
   async #get(path: string, parameters: Record<string, string>): Promise<unknown> {
