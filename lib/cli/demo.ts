@@ -1,8 +1,12 @@
 import { SimulatedHost } from '../simulator';
 
-/** The host that `--demo` talks to: a few guests, each of another kind, with counters to look at. */
-export async function startDemoHost(): Promise<SimulatedHost> {
-  return SimulatedHost.start({
+/**
+ * The host that `--demo` talks to: a few guests, each of another kind, with counters to look at.
+ *
+ * @param isBusy - whether the guests use their disks.
+ */
+export async function startDemoHost(isBusy: boolean): Promise<SimulatedHost> {
+  const host = await SimulatedHost.start({
     guests: [
       {
         name: 'web1',
@@ -11,6 +15,7 @@ export async function startDemoHost(): Promise<SimulatedHost> {
             name: 'xvda',
             source: '/dev/vg/web1-root',
             counters: { rd_req: 1204, rd_sect: 96320, wr_req: 310, wr_sect: 24800, f_req: 12 },
+            workload: { readsPerSecond: 60, writesPerSecond: 25 },
           },
           {
             name: 'xvdb',
@@ -24,6 +29,12 @@ export async function startDemoHost(): Promise<SimulatedHost> {
               wr_sect: 16392,
               f_req: 1,
               ds_req: 1,
+            },
+            workload: {
+              readsPerSecond: 310,
+              readBytes: 65536,
+              writesPerSecond: 4,
+              discardsPerSecond: 0.4,
             },
           },
         ],
@@ -49,9 +60,39 @@ export async function startDemoHost(): Promise<SimulatedHost> {
               f_req: 45105,
               oo_req: 7,
             },
+            workload: {
+              readsPerSecond: 0.2,
+              readBytes: 8192,
+              writesPerSecond: 900,
+              flushesPerSecond: 450,
+              delayedPerSecond: 2,
+            },
+          },
+        ],
+      },
+      {
+        name: 'backup',
+        disks: [
+          {
+            name: 'xvda',
+            source: '/dev/vg/backup-root',
+            workload: { readsPerSecond: 0, writesPerSecond: 0.5, flushesPerSecond: 0.1 },
+          },
+          {
+            name: 'xvdb',
+            source: '/dev/vg/backup-pool',
+            workload: {
+              readsPerSecond: 2,
+              writesPerSecond: 160,
+              writeBytes: 524288,
+              flushesPerSecond: 0.2,
+              delayedPerSecond: 11,
+            },
           },
         ],
       },
     ],
   });
+  if (isBusy) await host.startWorkload({ intervalMs: 500 });
+  return host;
 }

@@ -8,6 +8,7 @@ import { devid } from './devid';
 import { list } from './list';
 import { serve } from './serve';
 import { stat } from './stat';
+import { top } from './top/top';
 import { UsageError } from './usage-error';
 
 const USAGE = `Usage: xen-block-stats <command> [options]
@@ -16,6 +17,7 @@ Commands:
   list [domain]           the running domains with their disks
   stat <domain> [disk]    a disk's counters, as virsh domblkstat prints them;
                           without a disk, the sum over all disks of the domain
+  top                     what the disks that blkback serves do, live
   devid <name>...         the numbers of disk names
   serve                   the metrics of all disks, for Prometheus to scrape
 
@@ -26,6 +28,12 @@ Options:
   --human                 stat: in sentences, as virsh --human
   --sector-size <size>    stat: physical (the default) for libvirt's bytes, 512
                           for true ones
+  --by <what>             top: one line a disk (the default) or a domain
+  --sort <heading>        top: kB/s (the default), domain, disk, r/s ...
+  --filter <text>         top: only disks with this in their or their domain's name
+  --interval <seconds>    top: how long between two samples; default: 1
+  --count <number>        top: end after so many samples
+  --batch                 top: print reports, one after the other
   --json                  print JSON
   --listen <address>      serve: where; the default is 127.0.0.1:9788
   --names <names>         serve: xen (the default), or libvirt for the metrics'
@@ -40,6 +48,12 @@ Options:
 const OPTIONS = {
   human: { type: 'boolean' },
   'sector-size': { type: 'string' },
+  by: { type: 'string' },
+  sort: { type: 'string' },
+  filter: { type: 'string' },
+  interval: { type: 'string' },
+  count: { type: 'string' },
+  batch: { type: 'boolean' },
   json: { type: 'boolean' },
   listen: { type: 'string' },
   names: { type: 'string' },
@@ -55,7 +69,7 @@ export type Values = ReturnType<
   typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>
 >['values'];
 
-/** What a command prints. */
+/** What a command prints in the end. */
 type Output = string;
 
 /** A command that asks a host. */
@@ -65,10 +79,20 @@ type HostCommand = (
   values: Values,
 ) => Output | Promise<Output>;
 
-const HOST_COMMANDS: Record<string, { run: HostCommand; least: number; most: number }> = {
+interface HostCommandEntry {
+  readonly run: HostCommand;
+  /** How many operands it takes. */
+  readonly least: number;
+  readonly most: number;
+  /** Whether it shows what moves: the guests of `--demo` use their disks then. */
+  readonly isLive?: boolean;
+}
+
+const HOST_COMMANDS: Record<string, HostCommandEntry> = {
   list: { run: list, least: 0, most: 1 },
   stat: { run: stat, least: 1, most: 2 },
-  serve: { run: serve, least: 0, most: 0 },
+  serve: { run: serve, least: 0, most: 0, isLive: true },
+  top: { run: top, least: 0, most: 0, isLive: true },
 };
 
 async function run(args: string[]): Promise<Output> {
@@ -86,7 +110,9 @@ async function run(args: string[]): Promise<Output> {
   if (command === undefined) throw new UsageError(`there is no command ${name}`);
   if (operands.length < command.least) throw new UsageError(`${name} needs a domain`);
   if (operands.length > command.most) throw new UsageError(`${name} takes no ${operands.at(-1)}`);
-  return withConnection(values, (xen) => command.run(xen, operands, values));
+  return withConnection(values, command.isLive === true, (xen) =>
+    command.run(xen, operands, values),
+  );
 }
 
 function parse(args: string[]) {
@@ -104,9 +130,10 @@ function version(): string {
 
 async function withConnection(
   values: Values,
+  isLive: boolean,
   use: (xen: Connection) => Output | Promise<Output>,
 ): Promise<Output> {
-  const demo = values.demo === true ? await startDemoHost() : undefined;
+  const demo = values.demo === true ? await startDemoHost(isLive) : undefined;
   try {
     const xen = connect({
       xenstore: values.xenstore,

@@ -1,0 +1,198 @@
+import { COLUMNS, type Figures } from './figures';
+import {
+  HISTORY_LENGTH,
+  filterRows,
+  groupByDomain,
+  sortRows,
+  totalRow,
+  type DiskRow,
+  type Row,
+} from './rows';
+import { fit, formatFigure, sparkline, textWidth, toPrintable, type Style } from './text';
+import type { View } from './view';
+
+/** All that a screen shows. */
+export interface Picture {
+  readonly view: View;
+  readonly rows: readonly DiskRow[];
+  /** When they were sampled, in words. */
+  readonly time: string;
+  readonly intervalSeconds: number;
+  /** Whether guests that come and go are heard of. */
+  readonly isWatching: boolean;
+}
+
+/** How large a terminal is. */
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** The lines around the rows: title, headings and total above, keys below. */
+const FRAME_LINES = 4;
+
+const KEYS = 'q quit  space pause  / filter  < > sort  d disks or domains  up, down scroll';
+
+/** Columns that go when there is no room for all, in this order. */
+const DISPENSABLE = [
+  ['d/s'],
+  ['oo/s'],
+  ['rareq-sz', 'wareq-sz'],
+  ['f/s'],
+  ['r/s', 'w/s'],
+  ['rkB/s', 'wkB/s'],
+];
+
+/** Fewer bars than these tell nothing. */
+const LEAST_BARS = 10;
+
+/** Which columns there are, and how wide the others. */
+interface Layout {
+  readonly domain: number;
+  readonly disk: number;
+  readonly columns: readonly (typeof COLUMNS)[number][];
+  readonly bars: number;
+}
+
+/** The rows that the view shows, if there were room for all. */
+export function visibleRows({ view, rows }: Pick<Picture, 'view' | 'rows'>): Row[] {
+  const wanted = filterRows(rows, view.filter);
+  return sortRows(view.by === 'domain' ? groupByDomain(wanted) : wanted, view.sort);
+}
+
+/** How many rows fit on a screen. */
+export function pageLength(size: Size): number {
+  return Math.max(0, size.rows - FRAME_LINES);
+}
+
+/** A screen's lines: none is wider than it, and there are not more than it has. */
+export function renderScreen(picture: Picture, size: Size, style: Style): string[] {
+  const { view } = picture;
+  const all = visibleRows(picture);
+  const page = pageLength(size);
+  const skipped = Math.min(view.skipped, Math.max(0, all.length - page));
+  const shown = all.slice(skipped, skipped + page);
+  const total = totalRow(filterRows(picture.rows, view.filter));
+  const layout = layOut([...all, total], size.columns, style);
+
+  return [
+    emphasise('1', fit(title(picture, style), size.columns, style)),
+    emphasise('7', headings(view, layout, style, size.columns)),
+    emphasise('1', renderRow(total, layout, style, size.columns)),
+    ...shown.map((row) => renderRow(row, layout, style, size.columns)),
+    ...Array.from({ length: page - shown.length }, () => ''),
+    emphasise('2', footer(view, { skipped, shown: shown.length, all: all.length }, size, style)),
+  ].slice(0, size.rows);
+}
+
+function title({ view, rows, time, intervalSeconds, isWatching }: Picture, style: Style): string {
+  const domains = new Set(rows.map(({ domid }) => domid)).size;
+  return [
+    time,
+    `every ${intervalSeconds} s`,
+    `${count(rows.length, 'disk')} of ${count(domains, 'domain')}`,
+    ...(view.isPaused ? ['PAUSED'] : []),
+    ...(isWatching ? [] : ['xenstored does not answer: disks may have come or gone']),
+    `sorted by ${view.sort}`,
+    ...(view.filter === '' ? [] : [`only ${toPrintable(view.filter, style)}`]),
+  ].join('  ');
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
+function footer(
+  view: View,
+  { skipped, shown, all }: { skipped: number; shown: number; all: number },
+  { columns }: Size,
+  style: Style,
+): string {
+  if (view.isTyping) {
+    const text = `Filter: ${toPrintable(view.filter, style)}_  (Enter keeps it, Esc clears it)`;
+    return fit(text, columns, style);
+  }
+  if (shown === all) return fit(KEYS, columns, style);
+  const where = ` ${skipped + 1}-${skipped + shown} of ${all}`;
+  return (
+    fit(KEYS, columns - where.length, style) + fit(where, Math.min(where.length, columns), style)
+  );
+}
+
+function layOut(rows: readonly Row[], width: number, style: Style): Layout {
+  const longest = (text: (row: Row) => string) =>
+    rows.reduce((most, row) => Math.max(most, textWidth(toPrintable(text(row), style))), 0);
+  const domain = Math.min(
+    Math.max(
+      6,
+      longest((row) => row.domain),
+    ),
+    Math.max(12, width >> 2),
+  );
+  const disk = Math.min(
+    Math.max(
+      5,
+      longest((row) => row.disk),
+    ),
+    11,
+  );
+  let columns: Layout['columns'] = COLUMNS;
+  const room = () =>
+    columns.reduce((left, column) => left - column.width, width - domain - 1 - disk - 1);
+  for (const headings of DISPENSABLE) {
+    if (room() >= LEAST_BARS) break;
+    columns = columns.filter(({ heading }) => !headings.includes(heading));
+  }
+  return { domain, disk, columns, bars: Math.min(room(), HISTORY_LENGTH) };
+}
+
+/** The headings, all inverse but that of the column that is sorted by. */
+function headings(view: View, layout: Layout, style: Style, width: number): string {
+  const cells = [
+    { heading: 'domain', text: fit('DOMAIN ', layout.domain + 1, style) },
+    { heading: 'disk', text: fit(view.by === 'disk' ? 'DISK' : 'DISKS', layout.disk, style) },
+    ...layout.columns.map((column) => ({
+      heading: column.heading,
+      text: column.heading.padStart(column.width),
+    })),
+    { heading: 'kB/s', text: layout.bars < 5 ? '' : 'kB/s'.padStart(layout.bars + 1) },
+  ];
+  const missing = width - cells.reduce((sum, { text }) => sum + text.length, 0);
+  if (missing < 0) return fit(cells.map(({ text }) => text).join(''), width, style);
+  return (
+    cells
+      .map(({ heading, text }) => (heading === view.sort ? `\x1b[27m${text}\x1b[7m` : text))
+      .join('') + ' '.repeat(missing)
+  );
+}
+
+function renderRow(row: Row, layout: Layout, style: Style, width: number): string {
+  const { domain, disk, figures, history, note } = row;
+  const names = `${fit(toPrintable(domain, style), layout.domain, style)} ${fit(toPrintable(disk, style), layout.disk, style)}`;
+  const cells = layout.columns.map((column) => cell(figures, column, style)).join('');
+  const last =
+    note === ''
+      ? colour('36', sparkline(history, layout.bars, style), style)
+      : colour('31', fit(toPrintable(note, style), layout.bars, style), style);
+  return layout.bars > 0 ? `${names}${cells} ${last}` : fit(names, width, style);
+}
+
+function cell(
+  figures: Figures | undefined,
+  { figure, width }: (typeof COLUMNS)[number],
+  style: Style,
+): string {
+  const value = figures?.[figure];
+  const text = formatFigure(value).padStart(width);
+  // the backend was too busy
+  return figure === 'ooPerSec' && (value ?? 0) > 0 ? colour('33', text, style) : text;
+}
+
+function colour(code: string, text: string, { colours }: Style): string {
+  return colours && text !== '' ? `\x1b[${code}m${text}\x1b[39m` : text;
+}
+
+/** Bold (1), faint (2) or inverse (7). */
+function emphasise(code: string, text: string): string {
+  return `\x1b[${code}m${text}\x1b[0m`;
+}

@@ -1,0 +1,108 @@
+import { emitKeypressEvents } from 'node:readline';
+import type { ReadStream, WriteStream } from 'node:tty';
+import type { Size } from './screen';
+import type { Key } from './view';
+
+/** Another screen without a cursor, on which lines that are too long are cut. */
+const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l';
+const LEAVE = '\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l';
+
+/** A terminal that is ours for a while, and then as it was. */
+export class Terminal {
+  readonly #input: ReadStream;
+  readonly #output: WriteStream;
+  readonly #keys: Key[] = [];
+  #isEntered = false;
+  #wake: () => void = () => undefined;
+
+  constructor(input: ReadStream, output: WriteStream) {
+    this.#input = input;
+    this.#output = output;
+  }
+
+  get size(): Size {
+    const { columns, rows } = this.#output;
+    // some do not say
+    return { columns: columns === 0 ? 80 : columns, rows: rows === 0 ? 24 : rows };
+  }
+
+  /** Takes the terminal. It is given back by {@link leave}, and however the process ends. */
+  enter(): void {
+    // the first says why the process ends, and that is to be read
+    process.on('uncaughtExceptionMonitor', this.#restore);
+    process.on('exit', this.#restore);
+    process.on('SIGCONT', this.#take);
+    this.#output.on('resize', this.#onResize);
+    if (this.#input.isTTY) {
+      emitKeypressEvents(this.#input);
+      this.#input.on('keypress', this.#onKey);
+      this.#input.resume();
+    }
+    this.#take();
+  }
+
+  leave(): void {
+    this.#restore();
+    if (this.#input.isTTY) {
+      this.#input.pause();
+      this.#input.off('keypress', this.#onKey);
+    }
+    this.#output.off('resize', this.#onResize);
+    process.off('SIGCONT', this.#take);
+    process.off('exit', this.#restore);
+    process.off('uncaughtExceptionMonitor', this.#restore);
+  }
+
+  /** Shows these lines, as many as it has, in place of what was there. */
+  draw(lines: readonly string[]): void {
+    // what was there is erased first: after a full line the cursor is still on its last character
+    this.#output.write(`\x1b[H${lines.map((line) => `\x1b[K${line}`).join('\r\n')}`);
+  }
+
+  /** The next key; undefined after so many milliseconds, or when it has to be drawn again. */
+  async next(milliseconds: number): Promise<Key | undefined> {
+    if (this.#keys.length === 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, milliseconds);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    return this.#keys.shift();
+  }
+
+  /** Ends the wait for a key. */
+  wake(): void {
+    this.#wake();
+  }
+
+  readonly #onResize = () => {
+    this.#wake();
+  };
+
+  readonly #onKey = (_text: string | undefined, key: Key) => {
+    if (key.ctrl === true && key.name === 'z') {
+      this.#restore();
+      process.kill(process.pid, 'SIGTSTP');
+      return;
+    }
+    this.#keys.push(key);
+    this.#wake();
+  };
+
+  readonly #take = () => {
+    this.#isEntered = true;
+    if (this.#input.isTTY) this.#input.setRawMode(true);
+    this.#output.write(ENTER);
+    this.#wake();
+  };
+
+  readonly #restore = () => {
+    if (!this.#isEntered) return;
+    this.#isEntered = false;
+    if (this.#input.isTTY) this.#input.setRawMode(false);
+    this.#output.write(LEAVE);
+  };
+}

@@ -1,0 +1,130 @@
+import type { Figures } from '../../../lib/cli/top/figures';
+import {
+  filterRows,
+  groupByDomain,
+  sortRows,
+  totalRow,
+  type DiskRow,
+  type SortKey,
+} from '../../../lib/cli/top/rows';
+
+const NOTHING: Figures = {
+  rPerSec: 0,
+  wPerSec: 0,
+  rkBPerSec: 0,
+  wkBPerSec: 0,
+  rareqSz: 0,
+  wareqSz: 0,
+  fPerSec: 0,
+  dPerSec: 0,
+  ooPerSec: 0,
+};
+
+function row(domid: number, disk: string, figures?: Partial<Figures>, rest?: Partial<DiskRow>) {
+  return {
+    domid,
+    domain: `web${domid}`,
+    disk,
+    figures: figures && { ...NOTHING, ...figures },
+    history: [],
+    note: '',
+    ...rest,
+  };
+}
+
+describe('rows', () => {
+  test('are summed, with the sizes of all requests together', () => {
+    const { figures } = totalRow([
+      row(1, 'xvda', { rPerSec: 3, rkBPerSec: 12, rareqSz: 4, fPerSec: 1 }),
+      row(2, 'xvda', { rPerSec: 1, rkBPerSec: 64, rareqSz: 64, wPerSec: 5, wkBPerSec: 20 }),
+    ]);
+    expect(figures).toEqual({
+      ...NOTHING,
+      rPerSec: 4,
+      rkBPerSec: 76,
+      rareqSz: 19,
+      wPerSec: 5,
+      wkBPerSec: 20,
+      wareqSz: 4,
+      fPerSec: 1,
+    });
+  });
+
+  test('are summed over the disks that count something', () => {
+    const { figures } = totalRow([
+      row(1, 'xvda', { dPerSec: -1, fPerSec: -1 }),
+      row(1, 'xvdb', { dPerSec: 2, fPerSec: -1 }),
+      row(1, 'xvdc'),
+    ]);
+    expect(figures).toMatchObject({ dPerSec: 2, fPerSec: -1 });
+  });
+
+  test('have no sum if nothing is known of any, and one of 0 if there are none', () => {
+    expect(totalRow([row(1, 'xvda')]).figures).toBeUndefined();
+    expect(totalRow([])).toEqual({
+      domain: 'total',
+      disk: '0',
+      figures: NOTHING,
+      history: [],
+      note: '',
+    });
+  });
+
+  test('are one a domain, though two have the same name', () => {
+    const rows = [
+      row(1, 'xvda', { rPerSec: 1 }, { domain: 'web' }),
+      row(2, 'xvda', { rPerSec: 4 }, { domain: 'web' }),
+      row(1, 'xvdb', { rPerSec: 2 }, { domain: 'web', note: 'counters were reset' }),
+    ];
+    expect(groupByDomain(rows)).toMatchObject([
+      { domain: 'web', disk: '2', figures: { rPerSec: 3 }, note: 'xvdb: counters were reset' },
+      { domain: 'web', disk: '1', figures: { rPerSec: 4 }, note: '' },
+    ]);
+  });
+
+  test('have histories that end together', () => {
+    const { history } = totalRow([
+      row(1, 'xvda', {}, { history: [1, 2, 3] }),
+      row(1, 'xvdb', {}, { history: [10, undefined] }),
+      row(1, 'xvdc', {}, { history: [undefined, undefined, undefined] }),
+    ]);
+    expect(history).toEqual([1, 12, 3]);
+    expect(totalRow([row(1, 'xvda', {}, { history: [undefined, 0] })]).history).toEqual([
+      undefined,
+      0,
+    ]);
+  });
+
+  test('are filtered by the names of the disk and its domain, in whatever case', () => {
+    const rows = [row(1, 'xvda'), row(1, 'xvdb'), row(2, 'xvda')];
+    const names = (text: string) =>
+      filterRows(rows, text).map(({ domain, disk }) => `${domain} ${disk}`);
+    expect(names('WEB1')).toEqual(['web1 xvda', 'web1 xvdb']);
+    expect(names('vda')).toEqual(['web1 xvda', 'web2 xvda']);
+    expect(names('1 xvdb')).toEqual(['web1 xvdb']);
+    expect(names('')).toHaveLength(3);
+    expect(names('db1')).toEqual([]);
+  });
+
+  test.each<[SortKey, string[]]>([
+    ['domain', ['web2', 'web9', 'web10', 'web11']],
+    ['disk', ['web10', 'web9', 'web11', 'web2']],
+    ['rkB/s', ['web9', 'web2', 'web10', 'web11']],
+    ['wkB/s', ['web2', 'web9', 'web10', 'web11']],
+    ['kB/s', ['web2', 'web9', 'web10', 'web11']],
+    ['d/s', ['web9', 'web10', 'web11', 'web2']],
+  ])('are sorted by %s, what is not known last', (key, order) => {
+    const rows = [
+      row(11, 'xvdb'),
+      row(9, 'xvdaa', { rkBPerSec: 5 }),
+      row(10, 'xvda', { rkBPerSec: 1 }),
+      row(2, 'xvdc', { rkBPerSec: 2, wkBPerSec: 9, dPerSec: -1 }),
+    ];
+    expect(sortRows(rows, key).map(({ domain }) => domain)).toEqual(order);
+  });
+
+  test('are left as they were given', () => {
+    const rows = Object.freeze([row(2, 'xvda'), row(1, 'xvda')]);
+    expect(sortRows(rows, 'domain')[0]).toBe(rows[1]);
+  });
+});

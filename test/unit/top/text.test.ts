@@ -1,0 +1,91 @@
+import { fit, formatFigure, sparkline, textWidth, toPrintable } from '../../../lib/cli/top/text';
+
+const UTF8 = { utf8: true };
+const ASCII = { utf8: false };
+
+describe('text on a terminal', () => {
+  test.each([
+    ['', 0],
+    ['web1', 4],
+    ['Bücher', 6],
+    ['Bu\u0308cher', 6],
+    ['東京', 4],
+    ['ﾃｽﾄ', 3],
+    ['한국', 4],
+    ['📀', 2],
+    ['x📀y', 4],
+  ])('%j takes %i columns', (text, width) => {
+    expect(textWidth(text)).toBe(width);
+  });
+
+  test.each([
+    ['web1', 6, 'web1  '],
+    ['web1', 4, 'web1'],
+    ['webserver', 4, 'web…'],
+    ['webserver', 1, '…'],
+    ['webserver', 0, ''],
+    ['東京都', 5, '東京…'],
+    ['東京都', 4, '東… '],
+    ['東京都', 1, '…'],
+    ['u\u0308u\u0308u\u0308', 2, 'u\u0308…'],
+    ['📀📀', 3, '📀…'],
+  ])('%j in %i columns is %j', (text, width, fitted) => {
+    expect(fit(text, width, UTF8)).toBe(fitted);
+    expect(textWidth(fitted)).toBe(width);
+  });
+
+  test('is cut with a character that the terminal has', () => {
+    expect(fit('webserver', 4, ASCII)).toBe('web~');
+  });
+
+  test('has nothing that breaks or turns a line', () => {
+    expect(toPrintable('a\u202eb\u200dc\u2028d\ud800e\x1b[2Jf\x9bg', UTF8)).toBe(
+      'a\ufffdb\ufffdc\ufffdd\ufffde\ufffd[2Jf\ufffdg',
+    );
+    expect(toPrintable('B\u00fccher 📀\x07', ASCII)).toBe('B?cher ??');
+  });
+});
+
+describe('a sparkline', () => {
+  test('is as high as the values are beside the largest', () => {
+    expect(sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8, UTF8)).toBe('▁▂▃▄▅▆▇█');
+    expect(sparkline([0, 100, 1], 3, UTF8)).toBe('▁█▂');
+  });
+
+  test('shows the newest at the right, and nothing where nothing is known', () => {
+    expect(sparkline([9, 4, undefined, 2], 3, UTF8)).toBe('█ ▅');
+    expect(sparkline([1], 3, UTF8)).toBe('  █');
+    expect(sparkline([], 2, UTF8)).toBe('  ');
+    expect(sparkline([1], 0, UTF8)).toBe('');
+  });
+
+  test('is low for a disk that does nothing', () => {
+    expect(sparkline([0, 0], 2, UTF8)).toBe('▁▁');
+  });
+
+  test('does with ASCII where there is no more', () => {
+    expect(sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8, ASCII)).toBe('_.-=+*#@');
+  });
+});
+
+describe('a figure', () => {
+  test.each([
+    [0, '0.00'],
+    [0.333, '0.33'],
+    [99.994, '99.99'],
+    [99.996, '100.0'],
+    [9999.94, '9999.9'],
+    [9999.96, '10000'],
+    [999999.4, '999999'],
+    [999999.6, '1.00M'],
+    [1234567.8, '1.23M'],
+    [999949999, '999.9M'],
+    [999960000, '1.00G'],
+    [16e9, '16.00G'],
+    [2 ** 63, '9.22E'],
+    [-1, '-'],
+    [undefined, '-'],
+  ])('%p is %s', (value, text) => {
+    expect(formatFigure(value)).toBe(text);
+  });
+});
