@@ -67,7 +67,8 @@ export function sparkline(
     .padStart(width);
 }
 
-const UNITS = ['M', 'G', 'T', 'P', 'E'];
+/** Millions, and a thousand times more each. */
+const UNITS = 'MGTPE';
 
 /** A figure in at most six characters; `-` if it is not known. */
 export function formatFigure(value: number | undefined): string {
@@ -76,7 +77,8 @@ export function formatFigure(value: number | undefined): string {
   if (value < 99.995) return value.toFixed(2);
   if (value < 9999.95) return value.toFixed(1);
   if (value < 999999.5) return value.toFixed(0);
-  const power = Math.min(Math.floor(Math.log10(value * 1.0005) / 3) - 2, UNITS.length - 1);
-  const scaled = value / 10 ** (6 + 3 * power);
-  return `${scaled.toFixed(scaled < 99.995 ? 2 : 1)}${UNITS[power] ?? ''}`;
+  let scaled = value / 1e6;
+  let unit = 0;
+  for (; scaled >= 999.95 && unit < UNITS.length - 1; unit++) scaled /= 1000;
+  return `${scaled.toFixed(scaled < 99.995 ? 2 : 1)}${UNITS.charAt(unit)}`;
 }

@@ -1,0 +1,353 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import { RealHost } from './hosts/real-host';
+import { Tmux } from './hosts/tmux';
+
+/*
+ * The command top in a real terminal (tmux), with keys that are really pressed; and through pipes.
+ */
+
+// longer than a terminal is waited for
+jest.setTimeout(60_000);
+
+const root = join(__dirname, '..', '..');
+const main = join(root, 'dist/cli/main.js');
+const program = [process.execPath, main];
+
+/** Where the disk of this name is on the screen; -1 if it is not. */
+const lineOf = (lines: string[], name: string) =>
+  lines.findIndex((line) => line.replaceAll(/ +/g, ' ').startsWith(name));
+
+describe('top', () => {
+  let host: SimulatedHost;
+  let where: string[];
+  let tmux: Tmux | undefined;
+
+  /** Starts it in a terminal, and waits for its screen. */
+  async function start(args = '', env: Record<string, string> = {}, size?: object): Promise<Tmux> {
+    tmux = new Tmux({ LANG: 'C.UTF-8', TERM: 'screen', ...env }, size);
+    await tmux.until('the prompt', (lines) => lines[0] === '$');
+    tmux.type(`${[...program, 'top', ...where].join(' ')} ${args}; echo status $?`, 'Enter');
+    await tmux.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+    return tmux;
+  }
+
+  beforeAll(async () => {
+    host = await SimulatedHost.start({
+      guests: [
+        {
+          name: 'web1',
+          disks: [
+            { name: 'xvda', source: '/dev/a', workload: { readsPerSecond: 100 } },
+            { name: 'xvdb', source: '/dev/b', workload: { readsPerSecond: 1000 } },
+          ],
+        },
+        { name: 'db', disks: [{ name: 'xvda', source: '/dev/c' }] },
+      ],
+    });
+    await host.startWorkload();
+    where = ['--xenstore', host.connectOptions.xenstore, '--sysfs', host.connectOptions.sysfs];
+  });
+  afterAll(async () => {
+    await host.stop();
+  });
+  afterEach(() => {
+    tmux?.close();
+    tmux = undefined;
+  });
+
+  describe('in a terminal', () => {
+    test('shows every disk’s rates, the busiest first, and what they lately were', async () => {
+      const it = await start('--interval 0.2');
+      const lines = await it.until('rates', (it) =>
+        /xvdb +\d{3,4}\.\d .*[▁-█]{3}$/.test(it[3] ?? ''),
+      );
+      expect(lines[1]).toMatch(
+        /^DOMAIN DISK +r\/s +w\/s +rkB\/s +wkB\/s +rareq-sz +wareq-sz +f\/s +d\/s +oo\/s +kB\/s$/,
+      );
+      expect(lines[2]).toMatch(/^total +3 +[0-9.]+ /);
+      const [, , reads, , kilobytes, , requestSize] = lines[3]?.split(/ +/) ?? [];
+      expect(requestSize).toBe('16.00');
+      expect(Number(kilobytes) / Number(reads)).toBeCloseTo(16, 0);
+      expect(lineOf(lines, 'web1 xvda')).toBeGreaterThan(lineOf(lines, 'web1 xvdb'));
+    });
+
+    test('shows guests as they start and stop', async () => {
+      const it = await start('--interval 0.1');
+      const guest = await host.addGuest({
+        name: 'newcomer',
+        disks: [{ name: 'xvda', source: '/dev/n', counters: { rd_req: 5 } }],
+      });
+      await it.until('the newcomer', (lines) => lineOf(lines, 'newcomer xvda') > 0);
+      await host.attachDisk(guest.domid, { name: 'xvdc', source: '/dev/o' });
+      await it.until('its new disk', (lines) => lineOf(lines, 'newcomer xvdc') > 0);
+      await host.removeGuest(guest.domid);
+      await it.until('no newcomer', (lines) => !lines.join().includes('newcomer'));
+    });
+
+    test('obeys its keys', async () => {
+      const it = await start('--interval 0.1');
+      it.type('d');
+      await it.until('domains', (lines) => /^web1 +2 /.test(lines[3] ?? ''));
+      it.type('d', 'Right');
+      await it.until('domains by name', (lines) => lineOf(lines, 'db xvda') === 3);
+      it.type('/', 'XVDB');
+      await it.until('what is typed', (lines) => lines.join('\n').includes('Filter: XVDB_'));
+      await it.until('one disk', (lines) => /^total +1 /.test(lines[2] ?? '') && lines[4] === '');
+      it.type('Enter');
+      await it.until('the keys', (lines) => lines.join('\n').includes('\nq quit'));
+      it.type('Escape');
+      await it.until('all disks', (lines) => /^total +3 /.test(lines[2] ?? ''));
+    });
+
+    test('stands still while it is paused', async () => {
+      const it = await start('--interval 0.1 --count 30');
+      it.type('p');
+      const paused = await it.until('pause', (lines) => lines[0]?.includes('PAUSED') === true);
+      const guest = await host.addGuest({ name: 'late', disks: [{ name: 'xvda', source: '/l' }] });
+      // it counts on meanwhile: the guest is there for its last seconds, and is not shown
+      let shown = paused;
+      await it.until('its end', (lines) => {
+        if (lineOf(lines, 'status 0') >= 0) return true;
+        shown = lines;
+        return false;
+      });
+      expect(shown).toEqual(paused);
+      await host.removeGuest(guest.domid);
+    });
+
+    test('fits the terminal, and fits it again when that changes', async () => {
+      const it = await start('--interval 60', {}, { columns: 100, rows: 20 });
+      const fills = (columns: number, rows: number) => (lines: string[]) =>
+        lines[1]?.length === columns &&
+        lines[1].endsWith('kB/s') &&
+        lines[rows - 1]?.startsWith('q quit') === true;
+      await it.until('100 columns', fills(100, 20));
+      it.resize(63, 9);
+      await it.until('63 columns', fills(63, 9));
+      it.resize(140, 30);
+      await it.until('140 columns', fills(140, 30));
+    });
+
+    test('has colours, and none with NO_COLOR', async () => {
+      const colour = '\x1b[36m';
+      const coloured = await start('--interval 0.1');
+      await coloured.until('bars', (lines) => /[▁-█]$/.test(lines[3] ?? ''));
+      expect(coloured.colouredScreen()).toContain(colour);
+      coloured.close();
+      const plain = await start('--interval 0.1', { NO_COLOR: '1' });
+      await plain.until('bars', (lines) => /[▁-█]$/.test(lines[3] ?? ''));
+      expect(plain.colouredScreen()).not.toContain(colour);
+    });
+
+    test('does with ASCII where the language has no more', async () => {
+      const it = await start('--interval 0.1', { LANG: 'C' });
+      const lines = await it.until('bars', (it) => /[_.=+*#@-]{3}$/.test(it[3] ?? ''));
+      expect(lines.join('')).toMatch(/^[\x20-\x7e]*$/);
+    });
+
+    test('says that xenstored does not answer, and goes on counting', async () => {
+      const real = await RealHost.start();
+      try {
+        await real.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
+        where = ['--xenstore', real.connectOptions.xenstore, '--sysfs', real.connectOptions.sysfs];
+        const it = await start('--interval 0.1', {}, { columns: 130, rows: 10 });
+        await real.xenstored.kill();
+        const says = (lines: string[]) => lines[0]?.includes('xenstored does not answer') === true;
+        await it.until('that it does not answer', says);
+        await it.until('rates', (lines) => /^web1 +xvda +0\.00 /.test(lines[3] ?? ''));
+      } finally {
+        where = ['--xenstore', host.connectOptions.xenstore, '--sysfs', host.connectOptions.sysfs];
+        await real.stop();
+      }
+    });
+  });
+
+  describe('leaves the terminal as it found it', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'top-'));
+    afterAll(() => {
+      rmSync(folder, { recursive: true });
+    });
+
+    /** The process that runs in the terminal. */
+    function pid(it: Tmux): number {
+      const shell = it.run('display-message', '-p', '#{pane_pid}').trim();
+      return Number(execFileSync('pgrep', ['-P', shell, '-f', main], { encoding: 'utf8' }));
+    }
+
+    test.each<[string, (it: Tmux) => void, number]>([
+      [
+        'after q',
+        (it) => {
+          it.type('q');
+        },
+        0,
+      ],
+      [
+        'after Ctrl-C',
+        (it) => {
+          it.type('C-c');
+        },
+        0,
+      ],
+      ['after its count', () => undefined, 0],
+      ['after SIGINT', (it) => process.kill(pid(it), 'SIGINT'), 128 + constants.signals.SIGINT],
+      ['after SIGTERM', (it) => process.kill(pid(it), 'SIGTERM'), 128 + constants.signals.SIGTERM],
+      ['after SIGHUP', (it) => process.kill(pid(it), 'SIGHUP'), 128 + constants.signals.SIGHUP],
+      ['after an error that nobody expected', (it) => process.kill(pid(it), 'SIGUSR2'), 1],
+    ])('%s', async (way, end, status) => {
+      // thrown where nothing of ours catches it
+      const bomb = join(folder, 'bomb.cjs');
+      writeFileSync(bomb, "process.on('SIGUSR2', () => { throw new Error('boom') });");
+      const it = new Tmux({
+        LANG: 'C.UTF-8',
+        TERM: 'screen',
+        ...(way.includes('error') ? { NODE_OPTIONS: `--require=${bomb}` } : {}),
+      });
+      tmux = it;
+      it.type(`stty -a > ${folder}/before`, 'Enter');
+      it.type('echo what was there', 'Enter');
+      await it.until('the prompt', (lines) => lines[2] === 'what was there');
+      const before = it.modes();
+      const count = way.includes('count') ? '--count 8' : '';
+      it.type(
+        `${[...program, 'top', ...where].join(' ')} --interval 0.3 ${count}; echo status $?`,
+        'Enter',
+      );
+      await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+      expect(it.modes()).not.toBe(before);
+
+      end(it);
+      const lines = await it.until('the end', (them) => lineOf(them, `status ${status}`) > 0);
+      expect(lines).toContain('what was there');
+      expect(lines.join('\n')).not.toContain('DOMAIN');
+      if (way.includes('error')) expect(lines.join('\n')).toContain('Error: boom');
+      expect(it.modes()).toBe(before);
+      it.type(`stty -a | diff - ${folder}/before && echo the same`, 'Enter');
+      await it.until('no difference', (them) => them.includes('the same'));
+    });
+
+    test('while it is stopped by Ctrl-Z, and takes it again', async () => {
+      const it = new Tmux({ LANG: 'C.UTF-8', TERM: 'screen' });
+      tmux = it;
+      it.type(`stty -a > ${folder}/before`, 'Enter');
+      await it.until('the prompt', (lines) => lines[1] === '$');
+      const before = it.modes();
+      // the interval is long: it has to draw for having been stopped
+      it.type([...program, 'top', ...where, '--interval', '60'].join(' '), 'Enter');
+      await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+      const taken = it.modes();
+
+      it.type('C-z');
+      await it.until('that it is stopped', (lines) => lines.join().includes('Stopped'));
+      expect(it.modes()).toBe(before);
+      it.type(`stty -a | diff - ${folder}/before && echo the same`, 'Enter');
+      await it.until('no difference', (them) => them.includes('the same'));
+      it.type('fg', 'Enter');
+      await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+      expect(it.modes()).toBe(taken);
+      it.type('q');
+      await it.until('the prompt', (lines) => lines.join().includes('Stopped'));
+      expect(it.modes()).toBe(before);
+    });
+  });
+
+  describe('where there is no terminal', () => {
+    function run(...args: string[]) {
+      const { stdout, stderr, status } = spawnSync(
+        process.execPath,
+        [main, 'top', ...where, '--interval', '0.1', ...args],
+        { encoding: 'utf8', timeout: 20_000 },
+      );
+      return { stdout, stderr, status };
+    }
+
+    test('prints reports, so many as are wanted', () => {
+      const { stdout, stderr, status } = run('--count', '2', '--sort', 'domain');
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+      expect(stdout).not.toContain('\x1b');
+      const reports = stdout.split('\n\n').filter((it) => it !== '');
+      expect(reports).toHaveLength(2);
+      for (const report of reports) {
+        const [time = '', headings, db, ...others] = report.split('\n');
+        expect(new Date(time).toISOString()).toBe(time);
+        expect(headings?.split(/ +/)).toEqual(
+          'DOMAIN DISK r/s w/s rkB/s wkB/s rareq-sz wareq-sz f/s d/s oo/s'.split(' '),
+        );
+        expect(db).toMatch(/^db +xvda( +[0-9]+\.[0-9]{2}){9}$/);
+        expect(others.map((line) => line.split(/ +/)[0])).toEqual(['web1', 'web1', 'total']);
+      }
+    });
+
+    test('prints what is wanted only', () => {
+      const { stdout } = run('--count', '1', '--by', 'domain', '--filter', 'web');
+      expect(stdout.split('\n').map((line) => line.split(/ +/).slice(0, 2).join(' '))).toEqual([
+        expect.anything(),
+        'DOMAIN DISKS',
+        'web1 2',
+        'total 2',
+        '',
+        '',
+      ]);
+    });
+
+    test('prints reports in a terminal with --batch', async () => {
+      tmux = new Tmux({ LANG: 'C.UTF-8', TERM: 'screen' });
+      const before = tmux.modes();
+      tmux.type([...program, 'top', ...where, '--batch', '--count', '1'].join(' '), 'Enter');
+      await tmux.until('a report', (lines) => lineOf(lines, 'total 3') > 0);
+      expect(tmux.modes()).toBe(before);
+    });
+
+    test('ends by a signal, after whole reports', async () => {
+      const child = spawn(process.execPath, [main, 'top', ...where, '--interval', '0.1'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let printed = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        printed += text;
+        if (printed.includes('total')) child.kill('SIGTERM');
+      });
+      const [status] = (await once(child, 'close')) as [number];
+      expect(status).toBe(128 + constants.signals.SIGTERM);
+      expect(printed.endsWith('\n\n')).toBe(true);
+    });
+
+    test('ends quietly when nobody reads on', () => {
+      const { stdout, stderr, status } = spawnSync(
+        'sh',
+        ['-c', `${[...program, 'top', ...where].join(' ')} --interval 0.1 | head -n 2`],
+        { encoding: 'utf8', timeout: 20_000 },
+      );
+      expect(stdout.split('\n')).toHaveLength(3);
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+    });
+
+    test('shows the guests of --demo at work', () => {
+      const { stdout } = spawnSync(
+        process.execPath,
+        [main, 'top', '--demo', '--batch', '--count', '1', '--interval', '1.5'],
+        { encoding: 'utf8', timeout: 20_000 },
+      );
+      expect(stdout).toMatch(/^total +5 +[1-9][0-9.]+ +[1-9]/m);
+    });
+
+    test.each([
+      [['--by', 'guest'], '--by is disk or domain, not guest'],
+      [['--interval', '0'], '--interval is 0.1 to 86400 seconds, not 0'],
+      [['--interval', '1e1'], '--interval is 0.1 to 86400 seconds, not 1e1'],
+      [['--count', '0'], '--count is how many times, from 1, not 0'],
+      [['--count', '1.5'], '--count is how many times, from 1, not 1.5'],
+      [['--sort', 'size'], '--sort is one of domain disk r/s w/s '],
+      [['web1'], 'top takes no web1'],
+    ])('takes %j for wrong usage', (args, message) => {
+      const { stderr, status } = run(...args);
+      expect(stderr).toContain(`xen-block-stats: ${message}`);
+      expect(status).toBe(2);
+    });
+  });
+});
