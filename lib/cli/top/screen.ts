@@ -146,24 +146,19 @@ function layOut(rows: readonly Row[], width: number, style: Style): Layout {
   return { domain, disk, columns, bars: Math.min(room(), HISTORY_LENGTH) };
 }
 
-/** The headings, all inverse but that of the column that is sorted by. */
+/** The headings, all inverse but the one that is sorted by. */
 function headings(view: View, layout: Layout, style: Style, width: number): string {
-  const cells = [
-    { heading: 'domain', text: fit('DOMAIN ', layout.domain + 1, style) },
-    { heading: 'disk', text: fit(view.by === 'disk' ? 'DISK' : 'DISKS', layout.disk, style) },
-    ...layout.columns.map((column) => ({
-      heading: column.heading,
-      text: column.heading.padStart(column.width),
-    })),
-    { heading: 'kB/s', text: layout.bars < 5 ? '' : 'kB/s'.padStart(layout.bars + 1) },
-  ];
-  const missing = width - cells.reduce((sum, { text }) => sum + text.length, 0);
-  if (missing < 0) return fit(cells.map(({ text }) => text).join(''), width, style);
-  return (
-    cells
-      .map(({ heading, text }) => (heading === view.sort ? `\x1b[27m${text}\x1b[7m` : text))
-      .join('') + ' '.repeat(missing)
-  );
+  const line = [
+    'DOMAIN'.padEnd(layout.domain),
+    ' ',
+    (view.by === 'disk' ? 'DISK' : 'DISKS').padEnd(layout.disk),
+    ...layout.columns.map((column) => column.heading.padStart(column.width)),
+    ' ',
+    'kB/s'.padStart(layout.bars),
+  ].join('');
+  const fitted = fit(line, width, style);
+  const sorted = new RegExp(`(?<=^| )${view.sort}(?= |$)`, 'i');
+  return fitted.replace(sorted, (heading) => `\x1b[27m${heading}\x1b[7m`);
 }
 
 function renderRow(row: Row, layout: Layout, style: Style, width: number): string {

@@ -4,6 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** How large a terminal is. */
+interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 const PATIENCE_MS = 20_000;
 
 /** A terminal with a shell in it: tmux, on a server of its own. */
@@ -11,7 +17,17 @@ export class Tmux {
   readonly #folder = mkdtempSync(join(tmpdir(), 'tmux-'));
   readonly #socket = join(this.#folder, 'socket');
 
-  constructor(env: Record<string, string>, { columns = 100, rows = 20 } = {}) {
+  /** Starts one, with a shell that waits for commands. */
+  static async start(env: Record<string, string>, size?: Partial<Size>): Promise<Tmux> {
+    const it = new Tmux(env, size);
+    await it.until('the prompt', (lines) => lines[0] === '$');
+    return it;
+  }
+
+  private constructor(
+    env: Record<string, string>,
+    { columns = 100, rows = 20 }: Partial<Size> = {},
+  ) {
     const variables = Object.entries({ PS1: '$ ', ...env }).map(
       ([name, value]) => `${name}=${value}`,
     );

@@ -155,7 +155,14 @@ describe('the screen', () => {
   });
 
   test('shows by what it is sorted: that heading alone is not inverse', () => {
-    expect(render({ sort: 'w/s' })[1]).toContain('\x1b[27m    w/s\x1b[7m');
+    const inverted = (sort: View['sort']) => {
+      const [, heading] = render({ sort })[1]?.split(/\x1b\[27m(.*)\x1b\[7m/) ?? []; // eslint-disable-line no-control-regex
+      return heading;
+    };
+    for (const sort of ['r/s', 'd/s', 'kB/s', 'rareq-sz'] as const) {
+      expect(inverted(sort)).toBe(sort);
+    }
+    expect(inverted('domain')).toBe('DOMAIN');
   });
 });
 
