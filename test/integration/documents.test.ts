@@ -1,0 +1,314 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { SimulatedHost } from 'xen-block-stats/simulator';
+import { startDemoHost } from '../../dist/cli/demo';
+
+/*
+ * Runs every program and every command in the documents as it is written there, on a host with the guests
+ * of --demo: a simulated one whose sysfs is mounted on /sys, for that program alone, and whose xenstored
+ * is where libxenstore looks. A document says so in a comment before what cannot be run, with the reason,
+ * and before what runs until it is ended. What a ```text block directly after one shows must be printed,
+ * in which `...` stands for anything.
+ */
+
+jest.setTimeout(60_000);
+
+const root = join(__dirname, '..', '..');
+const DOCUMENTS = [
+  ...['README.md', 'SECURITY.md'].filter((name) => readdirSync(root).includes(name)),
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+
+/** What is run, and what is only shown. */
+const PROGRAMS = ['sh', 'js'];
+const SHOWN = ['text', 'json', 'yaml', 'promql', 'ini'];
+
+const NOT_RUN = /^<!-- not run: .{10,} -->$/;
+const ENDLESS = '<!-- runs until it is ended -->';
+
+/** A fenced block of a document. */
+interface Block {
+  readonly language: string;
+  readonly text: string;
+  readonly line: number;
+  /** The comment before it. */
+  readonly comment: string | undefined;
+  /** What it prints. */
+  readonly output: string | undefined;
+}
+
+function blocksOf(document: string): Block[] {
+  const lines = readFileSync(join(root, document), 'utf8').split('\n');
+  const blocks: Block[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const language = /^```(.*)$/.exec(lines[i] ?? '')?.[1];
+    if (language === undefined) continue;
+    const end = lines.indexOf('```', i);
+    const comment = lines[i - 2]?.startsWith('<!--') === true ? lines[i - 2] : undefined;
+    const text = lines.slice(i + 1, end).join('\n');
+    const output = lines[end + 2] === '```text' ? lines.slice(end + 3) : undefined;
+    blocks.push({
+      language,
+      text,
+      line: i + 1,
+      comment,
+      output: output?.slice(0, output.indexOf('```')).join('\n'),
+    });
+    i = end;
+  }
+  return blocks;
+}
+
+describe('the documents', () => {
+  const project = mkdtempSync(join(tmpdir(), 'documents-'));
+  let host: SimulatedHost;
+
+  beforeAll(async () => {
+    host = await startDemoHost(true);
+    for (const [name, target] of [
+      ['xen-block-stats', root],
+      ['prom-client', join(root, 'node_modules/prom-client')],
+    ] as const) {
+      mkdirSync(join(project, 'node_modules'), { recursive: true });
+      symlinkSync(target, join(project, 'node_modules', name));
+    }
+    mkdirSync(join(project, 'bin'));
+    const main = join(root, 'dist/cli/main.js');
+    writeFileSync(
+      join(project, 'bin/xen-block-stats'),
+      `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`,
+      { mode: 0o755 },
+    );
+    cpSync(join(root, 'examples'), project, { recursive: true });
+  });
+  afterAll(async () => {
+    await host.stop();
+    rmSync(project, { recursive: true });
+  });
+
+  /** The command on the host: its /sys is the simulated one's. */
+  const onHost = (command: string[]): [string, string[]] => [
+    'unshare',
+    [
+      '--mount',
+      'sh',
+      '-c',
+      'mount --bind "$0" /sys && exec "$@"',
+      host.connectOptions.sysfs,
+      ...command,
+    ],
+  ];
+  const options = (cwd: string) => ({
+    cwd,
+    env: {
+      ...process.env,
+      PATH: `${join(project, 'bin')}:${process.env['PATH'] ?? ''}`,
+      XENSTORED_PATH: host.connectOptions.xenstore,
+    },
+  });
+
+  /** What a block is run by, and where. */
+  function commandOf({ language, text, line }: Block): { command: string[]; cwd: string } {
+    if (language === 'sh') {
+      // of a clone, or of whoever has installed the package
+      const cwd = /^(script\/|npm run )/m.test(text) ? root : project;
+      return { command: ['sh', '-e', '-c', text], cwd };
+    }
+    const file = join(project, `line-${line}.${/^import /m.test(text) ? 'mjs' : 'cjs'}`);
+    writeFileSync(file, text);
+    return { command: [process.execPath, file], cwd: project };
+  }
+
+  function run(command: string[], cwd = project) {
+    const { stdout, stderr, status, error } = spawnSync(...onHost(command), {
+      ...options(cwd),
+      encoding: 'utf8',
+      timeout: 50_000,
+    });
+    if (error !== undefined) throw error;
+    return { stdout, stderr, status };
+  }
+
+  /** Runs it until it has printed something, and then as long as it takes to end by Ctrl-C. */
+  async function interrupt(command: string[], cwd = project) {
+    const [program, args] = onHost(command);
+    const child = spawn(program, args, { ...options(cwd), detached: true });
+    const ended = once(child, 'close');
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const said = async (text: string) => {
+      while (!stderr.includes(text)) await once(child.stderr, 'data');
+    };
+    const printed = once(child.stdout.setEncoding('utf8'), 'data');
+    const [stdout] = (await Promise.race([
+      printed,
+      ended.then(() => {
+        throw new Error(`it ended: ${stderr}`);
+      }),
+    ])) as [string];
+    return {
+      stdout,
+      said,
+      end: async () => {
+        // the terminal would tell all of them
+        process.kill(-(child.pid ?? 0), 'SIGINT');
+        const [status, signal] = (await ended) as [number | null, NodeJS.Signals | null];
+        return { status: status ?? signal, stderr };
+      },
+    };
+  }
+
+  describe.each(DOCUMENTS)('%s', (document) => {
+    const blocks = blocksOf(document);
+
+    test('says of every block what it is, and of what is not run, why', () => {
+      for (const { language, line, comment } of blocks) {
+        expect({ line, language: [...PROGRAMS, ...SHOWN].includes(language) && language }).toEqual({
+          line,
+          language,
+        });
+        if (comment?.includes('run') === true && comment !== ENDLESS) {
+          expect(`line ${line}: ${comment.replace(NOT_RUN, 'a reason')}`).toBe(
+            `line ${line}: a reason`,
+          );
+        }
+      }
+    });
+
+    test('has no code but in fenced blocks', () => {
+      const text = readFileSync(join(root, document), 'utf8').replaceAll(/^```[^]*?^```$/gm, '');
+      expect(text).not.toMatch(/\n\n {4}\S/);
+    });
+
+    test('has no dead links', () => {
+      const text = readFileSync(join(root, document), 'utf8');
+      const links = [...text.matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g)].map(([, path = '']) => path);
+      const dead = links.filter((path) => {
+        const parts = join(root, document, '..', path).split('/');
+        return !readdirSync(parts.slice(0, -1).join('/')).includes(parts.at(-1) ?? '');
+      });
+      expect(dead).toEqual([]);
+    });
+
+    const programs = blocks.filter(
+      ({ language, comment }) => PROGRAMS.includes(language) && !NOT_RUN.test(comment ?? ''),
+    );
+    if (programs.length === 0) return;
+
+    test.each(programs.map((block): [string, Block] => [`line ${block.line}`, block]))(
+      'works: %s',
+      async (_line, block) => {
+        const { command, cwd } = commandOf(block);
+        if (block.comment === ENDLESS) {
+          const it = await interrupt(command, cwd);
+          expect(it.stdout).not.toBe('');
+          const { stderr, status } = await it.end();
+          expect(stderr).toBe('');
+          expect([0, 130, 'SIGINT']).toContain(status);
+          return;
+        }
+        const { stdout, stderr, status } = run(command, cwd);
+        // libvirt's bytes are not the true ones of one disk of the host
+        const warning =
+          /^.*XEN_SECTOR_SIZE.*\n\(Use `node --trace-warnings .*\n|^.*libvirt's bytes are.*\n/gm;
+        expect({ status, stderr: stderr.replaceAll(warning, '') }).toEqual({
+          status: 0,
+          stderr: '',
+        });
+        if (block.output === undefined) expect(stdout).not.toBe('');
+        else expect(stdout).toMatch(toPattern(block.output));
+      },
+    );
+  });
+
+  describe('examples', () => {
+    const example = (name: string, ...args: string[]) => [process.execPath, name, ...args];
+
+    test('sampler.mjs writes a line of JSON for each disk and sample', () => {
+      const { stdout, stderr, status } = run(example('sampler.mjs', '0.6', '2'));
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+      const lines = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as object);
+      expect(lines).toHaveLength(2 * 5);
+      expect(lines[0]).toMatchObject({
+        domid: 1,
+        domain: 'web1',
+        disk: 'xvda',
+        rdBytes: expect.any(Number),
+        rates: { reset: false, rPerSec: expect.any(Number) },
+      });
+    });
+
+    test('sampler.mjs says which disks come and go', async () => {
+      const it = await interrupt(example('sampler.mjs', '0.1'));
+      const disks = [{ name: 'xvda', source: '/dev/vg/new' }];
+      const { domid } = await host.addGuest({ name: 'new', disks });
+      await it.said('new has xvda\n');
+      await host.removeGuest(domid);
+      await it.said('new has xvda no more\n');
+      const { stderr } = await it.end();
+      expect(stderr).toBe('new has xvda\nnew has xvda no more\n');
+    });
+
+    test('agent.mjs gives its metrics and the disks’', async () => {
+      await host.stopWorkload();
+      const it = await interrupt(example('agent.mjs', '0'));
+      const scraped = await fetch(it.stdout.trim());
+      const metrics = await scraped.text();
+      const { wr_sect: sectors } = await host.counters(3, 'sda1');
+      expect(metrics).toContain(
+        `\nagent_disk_written_bytes_total{domain="db",disk="sda1"} ${sectors * 512n}\n`,
+      );
+      expect(metrics).toContain('\nprocess_cpu_seconds_total ');
+      expect(await it.end()).toEqual({ stderr: '', status: 0 });
+    });
+
+    test('own.test.mjs passes', () => {
+      const { stdout, status } = run([
+        process.execPath,
+        '--test-reporter=tap',
+        '--test',
+        'own.test.mjs',
+      ]);
+      expect(stdout).toMatch(/^# pass [1-9]/m);
+      expect({ status, failed: /^# fail (.*)$/m.exec(stdout)?.[1] }).toEqual({
+        status: 0,
+        failed: '0',
+      });
+    });
+
+    test('are all of these', () => {
+      expect(readdirSync(join(root, 'examples'))).toEqual([
+        'agent.mjs',
+        'own.test.mjs',
+        'sampler.mjs',
+      ]);
+    });
+  });
+});
+
+/** What is printed, with another time, and something in place of three dots. */
+function toPattern(output: string): RegExp {
+  const escaped = output
+    .trimEnd()
+    .replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+    .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\\\.\d{3}Z/g, '[0-9-]{10}T[0-9:.]{12}Z')
+    .replaceAll('\\.\\.\\.', '[^]*');
+  return new RegExp(`^${escaped}\\s*$`);
+}
