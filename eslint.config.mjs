@@ -2,7 +2,16 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'build/', 'test/xen/cache/', 'test/xen/out/', 'test/fuzz/out/'] },
+  {
+    ignores: [
+      'dist/',
+      'build/',
+      'docs/reference/',
+      'test/xen/cache/',
+      'test/xen/out/',
+      'test/fuzz/out/',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

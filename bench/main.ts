@@ -22,6 +22,7 @@ import { connect, parseDiskName } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealXenstored } from '../test/integration/hosts/real-xenstored';
 import { drawChart, type Result } from './chart';
+import { writeDocuments } from './documents';
 import { makeDisks, type BenchDisk } from './disks';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 9);
@@ -281,6 +282,7 @@ async function main(): Promise<void> {
     `${JSON.stringify({ machine, rounds: ROUNDS, results }, null, 2)}\n`,
   );
   writeFileSync(join(root, 'bench', 'latency.svg'), drawChart(results, machine));
+  writeDocuments(root);
 
   xen.close();
   many.close();

@@ -235,6 +235,21 @@ describe('the documents', () => {
     );
   });
 
+  test('npm run docs makes a reference of all that is exported, without a warning', () => {
+    const { stdout, status } = run(['npm', 'run', '--silent', 'docs'], root);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('generated') });
+    const reference = readFileSync(join(root, 'docs/reference/modules.html'), 'utf8');
+    expect(reference).toContain('xen-block-stats');
+    const pages = readdirSync(join(root, 'docs/reference'), { recursive: true, encoding: 'utf8' });
+    expect(pages).toEqual(
+      expect.arrayContaining([
+        'functions/index.connect.html',
+        'classes/simulator.SimulatedHost.html',
+        'interfaces/index.DiskSet.html',
+      ]),
+    );
+  });
+
   describe('examples', () => {
     const example = (name: string, ...args: string[]) => [process.execPath, name, ...args];
 

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { figures, fillIn } from '../../bench/documents';
+
+const RESULTS = {
+  machine: '2 x A processor, Linux 6.1.0, Node.js 20.20.2',
+  rounds: 9,
+  results: [
+    { name: 'the floor', nanoseconds: 4996, ratio: 1 },
+    { name: 'fs.readFileSync of each file', nanoseconds: 70123, ratio: 14.036 },
+  ],
+};
+
+const TABLE = `| one disk                     | microseconds | times the floor |
+| ---------------------------- | -----------: | --------------: |
+| the floor                    |         5.00 |            1.00 |
+| fs.readFileSync of each file |        70.12 |           14.04 |
+
+2 x A processor, Linux 6.1.0, Node.js 20.20.2; medians of 9 rounds.`;
+
+describe('the benchmark’s figures in documents', () => {
+  test('are a table, as prettier likes it', () => {
+    expect(figures(RESULTS)).toBe(TABLE);
+  });
+
+  test('replace what was between the markers, and nothing else', () => {
+    const before = 'a\n\n<!-- bench:begin -->\n\nold\n\n<!-- bench:end -->\n\nb\n';
+    const after = `a\n\n<!-- bench:begin -->\n\n${TABLE}\n\n<!-- bench:end -->\n\nb\n`;
+    expect(fillIn(before, figures(RESULTS))).toBe(after);
+    expect(fillIn(after, figures(RESULTS))).toBe(after);
+  });
+
+  test.each(['', '<!-- bench:begin -->', '<!-- bench:end --> <!-- bench:begin -->'])(
+    'are refused by a document without markers: %j',
+    (document) => {
+      expect(() => fillIn(document, '')).toThrow('it has no <!-- bench:begin -->');
+    },
+  );
+
+  test.each(['README.md', 'docs/performance.md'])('have a place in %s', (document) => {
+    const text = readFileSync(join(__dirname, '..', '..', document), 'utf8');
+    expect(fillIn(text, 'new')).toContain('\n\nnew\n\n');
+  });
+});
