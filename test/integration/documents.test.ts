@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -196,12 +197,13 @@ describe('the documents', () => {
 
     test('has no dead links', () => {
       const text = readFileSync(join(root, document), 'utf8');
-      const links = [...text.matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g)].map(([, path = '']) => path);
-      const dead = links.filter((path) => {
-        const parts = join(root, document, '..', path).split('/');
-        return !readdirSync(parts.slice(0, -1).join('/')).includes(parts.at(-1) ?? '');
+      const links = [...text.matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)];
+      const dead = links.filter(([, path = '', anchor]) => {
+        const target = path === '' ? join(root, document) : join(root, document, '..', path);
+        if (!existsSync(target)) return true;
+        return anchor !== undefined && !anchorsOf(readFileSync(target, 'utf8')).includes(anchor);
       });
-      expect(dead).toEqual([]);
+      expect(dead.map(([link]) => link)).toEqual([]);
     });
 
     const programs = blocks.filter(
@@ -317,6 +319,16 @@ describe('the documents', () => {
     });
   });
 });
+
+/** What headings are called in links. */
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
 
 /** What is printed, with another time, and something in place of three dots. */
 function toPattern(output: string): RegExp {

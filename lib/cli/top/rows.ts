@@ -91,11 +91,17 @@ export function totalRow(rows: readonly DiskRow[], domain = 'total'): Row {
 
 /** The newest ends of all of them fall together. */
 function addHistories(histories: readonly History[]): History {
-  const longest = Math.max(0, ...histories.map(({ length }) => length));
-  return Array.from({ length: longest }, (_, i) => {
-    const values = histories.flatMap((history) => history.at(i - longest) ?? []);
-    return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0);
-  });
+  const longest = histories.reduce((most, { length }) => Math.max(most, length), 0);
+  const sum = new Array<number | undefined>(longest).fill(undefined);
+  // ten thousand disks have a history: no objects for each of its values
+  for (const history of histories) {
+    const start = longest - history.length;
+    for (let i = 0; i < history.length; i++) {
+      const value = history[i];
+      if (value !== undefined) sum[start + i] = (sum[start + i] ?? 0) + value;
+    }
+  }
+  return sum;
 }
 
 /** What rows can be sorted by: the headings, from left to right. */

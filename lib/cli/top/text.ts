@@ -15,13 +15,18 @@ const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 const WIDE =
   /^[\u{1100}-\u{115f}\u{2e80}-\u{303e}\u{3041}-\u{a4cf}\u{a960}-\u{a97c}\u{ac00}-\u{d7a3}\u{f900}-\u{faff}\u{fe30}-\u{fe6f}\u{ff01}-\u{ff60}\u{ffe0}-\u{ffe6}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]$/u;
 
+/** Most names: nothing has to be looked at closely. */
+const PLAIN = /^[\x20-\x7e]*$/;
+
 /** Text from elsewhere as a terminal may be given it: one line, written as it is read. */
 export function toPrintable(text: string, { utf8 }: Pick<Style, 'utf8'>): string {
+  if (PLAIN.test(text)) return text;
   return utf8 ? text.replaceAll(INVISIBLE, '\u{fffd}') : text.replaceAll(/[^\x20-\x7e]/gu, '?');
 }
 
 /** How many columns printable text takes. */
 export function textWidth(text: string): number {
+  if (PLAIN.test(text)) return text.length;
   return Array.from(text).reduce((sum, character) => sum + characterWidth(character), 0);
 }
 
