@@ -12,8 +12,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { SimulatedHost } from 'xen-block-stats/simulator';
+import { devDependencies } from '../../package.json';
 import { startDemoHost } from '../../dist/cli/demo';
 
 /*
@@ -80,12 +81,13 @@ describe('the documents', () => {
 
   beforeAll(async () => {
     host = await startDemoHost(true);
-    for (const [name, target] of [
-      ['xen-block-stats', root],
-      ['prom-client', join(root, 'node_modules/prom-client')],
-    ] as const) {
-      mkdirSync(join(project, 'node_modules'), { recursive: true });
-      symlinkSync(target, join(project, 'node_modules', name));
+    const installed = join(project, 'node_modules');
+    mkdirSync(installed);
+    symlinkSync(root, join(installed, 'xen-block-stats'));
+    // what programs may need beside it, such as prom-client
+    for (const name of Object.keys(devDependencies)) {
+      mkdirSync(dirname(join(installed, name)), { recursive: true });
+      symlinkSync(join(root, 'node_modules', name), join(installed, name));
     }
     mkdirSync(join(project, 'bin'));
     const main = join(root, 'dist/cli/main.js');
@@ -102,16 +104,13 @@ describe('the documents', () => {
   });
 
   /** The command on the host: its /sys is the simulated one's. */
-  const onHost = (command: string[]): [string, string[]] => [
-    'unshare',
-    [
-      '--mount',
-      'sh',
-      '-c',
-      'mount --bind "$0" /sys && exec "$@"',
-      host.connectOptions.sysfs,
-      ...command,
-    ],
+  const onHost = (command: string[]) => [
+    ...['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /sys && exec "$@"'],
+    ...[host.connectOptions.sysfs, ...command],
+  ];
+  /** Ports of its own: those in the documents may be taken. */
+  const alone = (command: string[]) => [
+    ...['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...command],
   ];
   const options = (cwd: string) => ({
     cwd,
@@ -127,15 +126,16 @@ describe('the documents', () => {
     if (language === 'sh') {
       // of a clone, or of whoever has installed the package
       const cwd = /^(script\/|npm run )/m.test(text) ? root : project;
-      return { command: ['sh', '-e', '-c', text], cwd };
+      return { command: alone(['sh', '-e', '-c', text]), cwd };
     }
     const file = join(project, `line-${line}.${/^import /m.test(text) ? 'mjs' : 'cjs'}`);
     writeFileSync(file, text);
-    return { command: [process.execPath, file], cwd: project };
+    return { command: alone([process.execPath, file]), cwd: project };
   }
 
   function run(command: string[], cwd = project) {
-    const { stdout, stderr, status, error } = spawnSync(...onHost(command), {
+    const [program = '', ...args] = onHost(command);
+    const { stdout, stderr, status, error } = spawnSync(program, args, {
       ...options(cwd),
       encoding: 'utf8',
       timeout: 50_000,
@@ -146,7 +146,7 @@ describe('the documents', () => {
 
   /** Runs it until it has printed something, and then as long as it takes to end by Ctrl-C. */
   async function interrupt(command: string[], cwd = project) {
-    const [program, args] = onHost(command);
+    const [program = '', ...args] = onHost(command);
     const child = spawn(program, args, { ...options(cwd), detached: true });
     const ended = once(child, 'close');
     let stderr = '';
