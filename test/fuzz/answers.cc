@@ -45,10 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<ExpectedClient::Result> expected;
   for (int i = 0; i < kAsks; ++i) {
     expected.push_back(client.Ask());
-    if (expected.back().outcome == ExpectedClient::Outcome::kUncertain) return 0;
   }
 
   static HostileXenstored xenstored;
+  xenstored.HangUp();  // it may not have noticed yet that somebody went
   const Census before;
   xenstored.Play(script);
   Clock::time_point start;
@@ -72,6 +72,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   Require(MsSince(start) <= kMarginMs, "the end waits for nobody");
 
-  RequireAsBefore(before, [] { xenstored.HangUp(); });
+  RequireAsBefore(before);
   return 0;
 }

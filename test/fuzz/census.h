@@ -32,16 +32,12 @@ struct Census {
   size_t descriptors = Entries("/proc/self/fd");
 };
 
-// Requires that there be no more and no less of them than before, in time, however often something
-// has to be done for it.
-template <typename Action>
-void RequireAsBefore(const Census& before, Action action) {
+// Requires that there soon be as many of them as before.
+inline void RequireAsBefore(const Census& before) {
   const Clock::time_point start = Clock::now();
-  for (;;) {
-    action();
-    const Census now;
-    if (now.threads == before.threads && now.descriptors == before.descriptors) return;
+  for (Census now; now.threads != before.threads || now.descriptors != before.descriptors;) {
     Require(MsSince(start) <= kMarginMs, "no thread and no descriptor is left behind");
     std::this_thread::sleep_for(std::chrono::microseconds(50));
+    now = {};
   }
 }

@@ -3,29 +3,30 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <utility>
+#include <string_view>
 
 namespace {
 
 using Outcome = ExpectedClient::Outcome;
 
-// The errors that xenstored has, and those of them that are about a path.
-constexpr std::pair<const char*, int> kErrors[] = {
-    {"EINVAL", EINVAL},   {"EACCES", EACCES}, {"EEXIST", EEXIST},       {"EISDIR", EISDIR},
-    {"ENOENT", ENOENT},   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC},       {"EIO", EIO},
-    {"ENOSYS", ENOSYS},   {"EROFS", EROFS},   {"ENOTEMPTY", ENOTEMPTY}, {"EBUSY", EBUSY},
-    {"EISCONN", EISCONN}, {"E2BIG", E2BIG},   {"EAGAIN", EAGAIN},       {"EPERM", EPERM},
-};
+constexpr std::string_view kDocumented[] = {
+    "EINVAL", "EACCES",    "EEXIST", "EISDIR", "ENOENT", "ENOMEM",  "ENOSPC", "EIO",
+    "ENOSYS", "ENOTEMPTY", "EROFS",  "EBUSY",  "EAGAIN", "EISCONN", "E2BIG",  "EPERM"};
 
-bool IsAboutPath(int error) { return error == ENOENT || error == EACCES || error == EPERM; }
-
-// The error with this name, ended as every string is; 0 if there is none.
+// 0 for an error that is not documented, or has no end.
 int ErrorOf(const std::string& payload) {
-  for (const auto& [name, error] : kErrors) {
-    if (payload == std::string(name) + '\0') return error;
+  for (const std::string_view name : kDocumented) {
+    if (payload != std::string(name) + '\0') continue;
+    if (name == "ENOENT") return ENOENT;
+    if (name == "EACCES") return EACCES;
+    if (name == "EPERM") return EPERM;
+    if (name == "E2BIG") return E2BIG;
+    return EIO;  // any that is not about the path
   }
   return 0;
 }
+
+bool IsAboutPath(int error) { return error == ENOENT || error == EACCES || error == EPERM; }
 
 // The strings that each ended with a NUL.
 std::vector<std::string> Split(const std::string& payload) {
@@ -36,13 +37,6 @@ std::vector<std::string> Split(const std::string& payload) {
   return strings;
 }
 
-bool Ends(const std::string& payload) { return payload.empty() || payload.back() == '\0'; }
-
-// A path and a token.
-bool IsEvent(const std::string& payload) {
-  return std::count(payload.begin(), payload.end(), '\0') >= 2;
-}
-
 }  // namespace
 
 ExpectedClient::Result ExpectedClient::Ask() {
@@ -50,8 +44,8 @@ ExpectedClient::Result ExpectedClient::Ask() {
     if (!connected_) {
       connected_ = true;
       hung_up_ = silent_ = false;
-      last_id_ = 0;
       unread_.clear();
+      requests_ = 0;
     }
     std::vector<Answer> answers;
     while (connected_ && answers.size() < script_.paths().size()) {
@@ -67,8 +61,6 @@ ExpectedClient::Result ExpectedClient::Ask() {
           connected_ = false;
           honest_ = true;
           return {Outcome::kTimedOut, {}};
-        case Outcome::kUncertain:
-          return {Outcome::kUncertain, {}};
       }
     }
     if (connected_) return {Outcome::kAnswered, answers};
@@ -77,15 +69,13 @@ ExpectedClient::Result ExpectedClient::Ask() {
 }
 
 ExpectedClient::Talk ExpectedClient::Ask(uint32_t type) {
-  if (hung_up_) return {Talk::End::kBroken, ""};
-  ++last_id_;
-  bool one_by_one = false;
+  const Talk broken{Talk::End::kBroken, ""};
+  const Request request{type, ++requests_, ""};
+  if (hung_up_) return broken;
   if (!silent_) {
-    const Request request{type, last_id_, ""};
     const Reply reply = honest_ ? HonestReply(request) : script_.ReplyTo(request, line_);
     line_ += reply.lines;
     unread_ += reply.bytes;
-    one_by_one = reply.one_by_one;
     hung_up_ = reply.then == Reply::Then::kHangUp;
     silent_ = reply.then == Reply::Then::kFallSilent;
   }
@@ -93,93 +83,69 @@ ExpectedClient::Talk ExpectedClient::Ask(uint32_t type) {
   Header header;
   std::string payload;
   do {
-    if (unread_.size() >= kHeaderSize) {
-      std::memcpy(&header, unread_.data(), sizeof(header));
-      if (header.length > kMaxPayload) return {Talk::End::kBroken, ""};
-    }
-    if (!TakeMessage(&header, &payload)) {
-      return {hung_up_ ? Talk::End::kBroken : Talk::End::kBlocked, ""};
-    }
-    if (header.type == kWatchEvent && !IsEvent(payload)) return {Talk::End::kBroken, ""};
+    const Talk waiting{hung_up_ ? Talk::End::kBroken : Talk::End::kBlocked, ""};
+    if (unread_.size() < kHeaderSize) return waiting;
+    std::memcpy(&header, unread_.data(), sizeof(header));
+    if (header.length > kMaxPayload) return broken;
+    if (unread_.size() < kHeaderSize + header.length) return waiting;
+    payload = unread_.substr(kHeaderSize, header.length);
+    unread_.erase(0, kHeaderSize + header.length);
+    // an event has two strings
+    const bool event = header.type == kWatchEvent;
+    if (event && std::count(payload.begin(), payload.end(), '\0') < 2) return broken;
   } while (header.type == kWatchEvent);
 
-  if (header.request_id != last_id_) return {Talk::End::kBroken, ""};
-  // Whatever follows is not an answer: there is one for each request.
-  if (!unread_.empty()) {
-    if (one_by_one || unread_.size() < kHeaderSize) return {Talk::End::kUncertain, ""};
-    std::memcpy(&header.length, unread_.data(), sizeof(header.type));
-    if (header.length != kWatchEvent) return {Talk::End::kBroken, ""};
-    return {Talk::End::kUncertain, ""};
-  }
+  if (header.request_id != request.id) return broken;
+  // what came with an answer can only be events: the rest of one is told by its first bytes
+  const std::string event_begins("\x0f\0\0", 4);
+  if (unread_.substr(0, 4) != event_begins.substr(0, unread_.size())) return broken;
   if (header.type == type) return {Talk::End::kOk, payload};
   const int error = header.type == kError ? ErrorOf(payload) : 0;
-  return error == 0 ? Talk{Talk::End::kBroken, ""} : Talk{Talk::End::kError, "", error};
+  return error == 0 ? broken : Talk{Talk::End::kError, "", error};
 }
-
-bool ExpectedClient::TakeMessage(Header* header, std::string* payload) {
-  if (unread_.size() < kHeaderSize) return false;
-  std::memcpy(header, unread_.data(), sizeof(*header));
-  if (unread_.size() < kHeaderSize + header->length) return false;
-  *payload = unread_.substr(kHeaderSize, header->length);
-  unread_.erase(0, kHeaderSize + header->length);
-  return true;
-}
-
-namespace {
 
 // What becomes of a request that gave no payload.
-ExpectedClient::Outcome Unanswered(bool blocked, bool uncertain, int error) {
-  if (blocked) return Outcome::kTimedOut;
-  if (uncertain) return Outcome::kUncertain;
-  return IsAboutPath(error) ? Outcome::kAnswered : Outcome::kBroken;
+ExpectedClient::One ExpectedClient::Unanswered(const Talk& talk) {
+  if (talk.end == Talk::End::kBlocked) return {Outcome::kTimedOut, {}};
+  if (!IsAboutPath(talk.error)) return {Outcome::kBroken, {}};
+  return {Outcome::kAnswered, {talk.error, {}}};
 }
-
-}  // namespace
 
 ExpectedClient::One ExpectedClient::Read() {
   const Talk talk = Ask(kRead);
-  if (talk.end == Talk::End::kOk) return {Outcome::kAnswered, {0, {talk.payload}}};
-  return {
-      Unanswered(talk.end == Talk::End::kBlocked, talk.end == Talk::End::kUncertain, talk.error),
-      {talk.error, {}}};
+  if (talk.end != Talk::End::kOk) return Unanswered(talk);
+  return {Outcome::kAnswered, {0, {talk.payload}}};
 }
 
 ExpectedClient::One ExpectedClient::Directory() {
   const Talk talk = Ask(kDirectory);
   if (talk.error == E2BIG) return DirectoryInParts();
-  if (talk.end != Talk::End::kOk) {
-    return {
-        Unanswered(talk.end == Talk::End::kBlocked, talk.end == Talk::End::kUncertain, talk.error),
-        {talk.error, {}}};
-  }
-  if (!Ends(talk.payload)) return {Outcome::kBroken, {}};
+  if (talk.end != Talk::End::kOk) return Unanswered(talk);
+  if (!talk.payload.empty() && talk.payload.back() != '\0') return {Outcome::kBroken, {}};
   return {Outcome::kAnswered, {0, Split(talk.payload)}};
 }
 
 // A part is a generation, which a change of the directory changes, and names; an empty one ends
 // them. When the generation changes, all begins again.
 ExpectedClient::One ExpectedClient::DirectoryInParts() {
-  std::string generation, names;
+  std::string generation;
+  std::vector<std::string> names;
   for (;;) {
     const Talk talk = Ask(kDirectoryPart);
-    if (talk.end != Talk::End::kOk) {
-      return {Unanswered(talk.end == Talk::End::kBlocked, talk.end == Talk::End::kUncertain,
-                         talk.error),
-              {talk.error, {}}};
-    }
-    const std::vector<std::string> strings = Split(talk.payload);
+    if (talk.end != Talk::End::kOk) return Unanswered(talk);
     if (talk.payload.empty() || talk.payload.back() != '\0') return {Outcome::kBroken, {}};
-    if (!names.empty() && strings.front() != generation) {
+    std::vector<std::string> part = Split(talk.payload);
+    const std::string its_generation = part.front();
+    part.erase(part.begin());
+    if (!names.empty() && its_generation != generation) {
       names.clear();
       continue;
     }
-    generation = strings.front();
-    const std::string part = talk.payload.substr(generation.size() + 1);
     if (part.empty()) return {Outcome::kBroken, {}};
-    names += part;
-    if (names == std::string(1, '\0')) return {Outcome::kAnswered, {0, {}}};
-    if (names.size() > 1 && names.compare(names.size() - 2, 2, std::string(2, '\0')) == 0) break;
+    generation = its_generation;
+    names.insert(names.end(), part.begin(), part.end());
+    if (names.back().empty()) break;
   }
   names.pop_back();
-  return {Outcome::kAnswered, {0, Split(names)}};
+  return {Outcome::kAnswered, {0, names}};
 }

@@ -15,8 +15,6 @@ class ExpectedClient {
     kAnswered,
     kBroken,
     kTimedOut,
-    // It depends on when bytes arrive that belong to no answer.
-    kUncertain,
   };
 
   struct Answer {
@@ -36,7 +34,7 @@ class ExpectedClient {
  private:
   // What came of one request.
   struct Talk {
-    enum class End { kOk, kError, kBroken, kBlocked, kUncertain } end;
+    enum class End { kOk, kError, kBroken, kBlocked } end;
     std::string payload;
     int error = 0;
   };
@@ -47,7 +45,7 @@ class ExpectedClient {
   };
 
   Talk Ask(uint32_t type);
-  bool TakeMessage(Header* header, std::string* payload);
+  static One Unanswered(const Talk& talk);
   One Read();
   One Directory();
   One DirectoryInParts();
@@ -58,8 +56,8 @@ class ExpectedClient {
 
   // The connection, as its client sees it.
   bool connected_ = false;
-  uint32_t last_id_ = 0;
   bool hung_up_ = false;
   bool silent_ = false;
   std::string unread_;
+  uint32_t requests_ = 0;
 };

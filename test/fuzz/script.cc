@@ -7,6 +7,9 @@ namespace {
 
 constexpr size_t kMostReplies = 16;
 
+// So much is sure to be read at once.
+constexpr size_t kMostAtOnce = 3 * kMaxPayload;
+
 // Takes the first character; = when there is none.
 char Take(std::string_view* text) {
   if (text->empty()) return '=';
@@ -121,9 +124,14 @@ Reply Script::ReplyTo(const Request& request, size_t line) const {
   const std::string payload = Payload(text);
   header.length = Length(length, payload.size());
   const std::string message = Message(header, payload);
+  // Where a message does not end where it says, what is seen of it byte by byte is a matter of
+  // time.
+  if (how == 't' && header.length != payload.size()) return Deliver('=', message);
   if (how != '&') return Deliver(how, message);
   Reply reply = ReplyTo(request, line + 1);
+  if (reply.bytes.size() + message.size() > kMostAtOnce) return Deliver('=', message);
   reply.bytes.insert(0, message);
+  reply.one_by_one = false;
   ++reply.lines;
   return reply;
 }

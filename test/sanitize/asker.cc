@@ -25,7 +25,7 @@ using Operation = XenstoreLink::Operation;
 using Outcome = XenstoreLink::Outcome;
 
 // How many asks had each outcome, at the outcome's place.
-using Tally = std::array<int, 5>;
+using Tally = std::array<int, 4>;
 
 void Ask(Xenstore* xenstore, int times, double timeout_ms, Tally* tally) {
   for (int i = 0; i < times; ++i) {
@@ -62,7 +62,7 @@ Outcome WatchOnce(const std::string& socket, double timeout_ms, StoppedLinks* st
   if (!stopped->HasRoom(deadline)) return Outcome::kTimedOut;
   const auto bell = std::make_shared<Bell>();
   const auto link = XenstoreLink::Start(socket, [bell] { bell->Ring(); });
-  link->Post(Operation::kWatch, {"/local/domain", "/local/domain/1/name"});
+  link->Post(Operation::kWatch, {"/local/domain", "/local/domain/1/name"}, deadline);
   Outcome outcome = Outcome::kTimedOut;
   while (outcome == Outcome::kTimedOut && bell->Wait(deadline)) {
     const XenstoreLink::News news = link->TakeNews();

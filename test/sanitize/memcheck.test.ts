@@ -32,7 +32,7 @@ describe('valgrind finds no fault with', () => {
         '--errors-for-leak-kinds=definite',
         // valgrind cannot follow code that is written while it runs
         ...[process.execPath, '--jitless', '--no-expose-wasm', '--expose-gc', '-e'],
-        `const xbs = require('xen-block-stats'), options = ${JSON.stringify(host.connectOptions)};
+        `const xbs = require('xen-block-stats'), options = ${JSON.stringify({ ...host.connectOptions, timeoutMs: 60_000 })};
          (() => { ${program} })();
          gc({ execution: 'async' });`,
       ],

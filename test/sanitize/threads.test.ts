@@ -80,7 +80,7 @@ describe('the thread that talks to xenstored races with nobody', () => {
   beforeAll(async () => {
     const binding = ['xenstore', 'xenstore_link', 'xenstore_wire'].map((it) => `binding/${it}.cc`);
     const flags = ['-std=c++17', '-g', '-O1', '-fsanitize=thread', '-pthread'];
-    execFileSync('g++', [...flags, '-o', program, 'test/sanitize/asker.cc', ...binding, '-ldl'], {
+    execFileSync('g++', [...flags, '-o', program, 'test/sanitize/asker.cc', ...binding], {
       cwd: root,
     });
     await start();
