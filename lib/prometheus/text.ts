@@ -47,7 +47,7 @@ export class MetricsText {
    * Samples the set and writes down what it has.
    *
    * @returns UTF-8, the caller's to keep.
-   * @throws {@link XenError} `ERR_XEN_CLOSED`; a disk that cannot be read has `xen_block_up` 0.
+   * @throws `ERR_XEN_CLOSED`; a disk that cannot be read has `xen_block_up` 0.
    */
   scrape(): Buffer {
     this.#readings.sample();
