@@ -69,9 +69,10 @@ std::string XenstoreWire::DefaultPath() {
 }
 
 int XenstoreWire::Connect(const std::string& path) {
-  struct stat status;
-  if (stat(path.c_str(), &status) != 0) return errno;
-  is_socket_ = S_ISSOCK(status.st_mode);
+  // stat is a newer symbol of the C library than Node 20 needs
+  struct statx status;
+  if (statx(AT_FDCWD, path.c_str(), 0, STATX_TYPE, &status) != 0) return errno;
+  is_socket_ = S_ISSOCK(status.stx_mode);
   if (is_socket_) return ConnectSocket(path);
   descriptor_ = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
   return descriptor_ < 0 ? errno : 0;
