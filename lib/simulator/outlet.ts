@@ -1,5 +1,5 @@
 import type { Fault } from './faults';
-import { MessageType, encode, type Message } from './wire';
+import { LENGTH, MessageType, encode, type Message } from './wire';
 
 /** The fault that a xenstored has, if any, and when it is its turn. */
 export class FaultPlan {
@@ -60,9 +60,13 @@ export class Outlet {
           }),
         );
         break;
-      case 'header':
-        this.#pass(encode({ ...message, ...fault.header }, fault.header.length));
+      case 'header': {
+        const { length = message.payload.length, ...numbers } = fault.header;
+        const bytes = encode({ ...message, ...numbers });
+        bytes.writeUInt32LE(length, LENGTH);
+        this.#pass(bytes);
         break;
+      }
       case 'payload':
         this.#pass(encode({ ...message, payload: Buffer.from(fault.payload) }));
         break;

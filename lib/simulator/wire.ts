@@ -42,16 +42,16 @@ export const MAX_PAYLOAD = 4096;
 
 const HEADER = 16;
 
-/** A message as bytes; another length than the payload's is only for those who want it wrong. */
-export function encode(
-  { type, requestId, transactionId, payload }: Message,
-  length = payload.length,
-): Buffer {
+/** Where in a header the payload's length is. */
+export const LENGTH = 12;
+
+/** A message as bytes. */
+export function encode({ type, requestId, transactionId, payload }: Message): Buffer {
   const message = Buffer.alloc(HEADER + payload.length);
   message.writeUInt32LE(type, 0);
   message.writeUInt32LE(requestId, 4);
   message.writeUInt32LE(transactionId, 8);
-  message.writeUInt32LE(length, 12);
+  message.writeUInt32LE(payload.length, LENGTH);
   payload.copy(message, HEADER);
   return message;
 }
@@ -68,7 +68,7 @@ export class Decoder {
   *decode(bytes: Buffer): Generator<Message, void> {
     this.#rest = Buffer.concat([this.#rest, bytes]);
     while (this.#rest.length >= HEADER) {
-      const length = this.#rest.readUInt32LE(12);
+      const length = this.#rest.readUInt32LE(LENGTH);
       if (length > MAX_PAYLOAD) throw new RangeError(`a payload of ${length} bytes`);
       if (this.#rest.length < HEADER + length) return;
       const message = this.#rest.subarray(0, HEADER + length);

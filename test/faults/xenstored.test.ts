@@ -18,7 +18,7 @@ import { ROUNDS, randomNumbers } from './rounds';
  * answer or with an error that says what is wrong; open disks go on; and afterwards all is as before.
  */
 
-const TIMEOUT_MS = 300;
+const TIMEOUT_MS = 500;
 /** No call takes longer: one that waited twice would. */
 const LIMIT_MS = 2 * TIMEOUT_MS;
 
@@ -41,8 +41,11 @@ class Client {
   readonly disk: Disk;
   #rdReq = 100;
 
-  constructor(readonly host: Host) {
-    this.xen = connect({ ...host.connectOptions, timeoutMs: TIMEOUT_MS });
+  constructor(
+    readonly host: Host,
+    readonly timeoutMs = TIMEOUT_MS,
+  ) {
+    this.xen = connect({ ...host.connectOptions, timeoutMs });
     this.web = this.xen.domain('web1');
     this.disk = this.web.disk('xvda');
     this.web.blockStats('xvda');
@@ -50,7 +53,7 @@ class Client {
 
   /** Every way to ask xenstored something, with what is right. */
   get questions(): [ask: () => unknown, right: unknown][] {
-    const { xen, web, host } = this;
+    const { xen, web, host, timeoutMs } = this;
     return [
       [() => xen.domains().map(({ name }) => name), ['Domain-0', 'web1']],
       [() => xen.domain(1).name, 'web1'],
@@ -61,7 +64,7 @@ class Client {
       [() => web.blockStatsFlags('xvda', { nparams: 0 }).nparams, 6],
       [
         () => {
-          const other = connect({ ...host.connectOptions, timeoutMs: TIMEOUT_MS });
+          const other = connect({ ...host.connectOptions, timeoutMs });
           other.close();
           return 'connected';
         },
@@ -85,7 +88,7 @@ class Client {
         codes.push(code);
         answer = right;
       }
-      expect(performance.now() - start).toBeLessThan(LIMIT_MS);
+      expect(performance.now() - start).toBeLessThan(2 * this.timeoutMs);
       expect(answer).toEqual(right);
       await this.expectOpenDiskToGoOn();
     }
@@ -322,10 +325,9 @@ describe('the real xenstored, when it', () => {
     try {
       const [line] = (await once(relay.stdout, 'data')) as [Buffer];
       const device = line.toString().trim();
-      const client = new Client({
-        connectOptions: { ...host.connectOptions, xenstore: device },
-        setCounters: (...args) => host.setCounters(...args),
-      });
+      const connectOptions = { ...host.connectOptions, xenstore: device };
+      const setCounters: Host['setCounters'] = (...args) => host.setCounters(...args);
+      const client = new Client({ connectOptions, setCounters }, 10 * TIMEOUT_MS);
       expect(await client.errors()).toEqual([]);
       const descriptor = readdirSync('/proc/self/fd').find((fd) => linkOf(fd) === device);
       const flags = readFileSync(`/proc/self/fdinfo/${String(descriptor)}`, 'utf8');
