@@ -328,7 +328,8 @@ describe('the real xenstored, when it', () => {
       const connectOptions = { ...host.connectOptions, xenstore: device };
       const setCounters: Host['setCounters'] = (...args) => host.setCounters(...args);
       const client = new Client({ connectOptions, setCounters }, 10 * TIMEOUT_MS);
-      expect(await client.errors()).toEqual([]);
+      // but for the last, which connects once more: this device has one connection for all who open it
+      for (const [ask, right] of client.questions.slice(0, -1)) expect(ask()).toEqual(right);
       const descriptor = readdirSync('/proc/self/fd').find((fd) => linkOf(fd) === device);
       const flags = readFileSync(`/proc/self/fdinfo/${String(descriptor)}`, 'utf8');
       expect(flags).toMatch(/^flags:\s*02\d{6}$/m); // O_CLOEXEC: children do not get it
