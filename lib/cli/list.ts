@@ -27,23 +27,24 @@ const STATES = [
 
 /** `list [domain]` */
 export function list(
-  xen: Connection,
   [domain]: string[],
   { json }: { json?: boolean | undefined },
-): string {
-  const domains = domain === undefined ? xen.domains() : [findDomain(xen, domain)];
-  const listed = domains.map((it) => ({ domain: it, disks: it.disks() }));
-  if (json === true) {
-    return toJson(
-      listed.map(({ domain: { domid, name, uuid }, disks }) => ({ domid, name, uuid, disks })),
+): (xen: Connection) => string {
+  return (xen) => {
+    const domains = domain === undefined ? xen.domains() : [findDomain(xen, domain)];
+    const listed = domains.map((it) => ({ domain: it, disks: it.disks() }));
+    if (json === true) {
+      return toJson(
+        listed.map(({ domain: { domid, name, uuid }, disks }) => ({ domid, name, uuid, disks })),
+      );
+    }
+    const rows = listed.flatMap(({ domain: it, disks }) =>
+      disks.length === 0
+        ? [[String(it.domid), it.name ?? '-', ...HEADINGS.slice(2).map(() => '-'), '-']]
+        : disks.map((disk) => row(it, disk)),
     );
-  }
-  const rows = listed.flatMap(({ domain: it, disks }) =>
-    disks.length === 0
-      ? [[String(it.domid), it.name ?? '-', ...HEADINGS.slice(2).map(() => '-'), '-']]
-      : disks.map((disk) => row(it, disk)),
-  );
-  return table([[...HEADINGS, 'SOURCE'], ...rows]);
+    return table([[...HEADINGS, 'SOURCE'], ...rows]);
+  };
 }
 
 function row(domain: Domain, disk: DiskInfo): string[] {

@@ -72,15 +72,12 @@ export type Values = ReturnType<
 /** What a command prints in the end. */
 type Output = string;
 
-/** A command that asks a host. */
-type HostCommand = (
-  xen: Connection,
-  positionals: string[],
-  values: Values,
-) => Output | Promise<Output>;
+/** What a command asks a host. */
+type Asking = (xen: Connection) => Output | Promise<Output>;
 
-interface HostCommandEntry {
-  readonly run: HostCommand;
+interface HostCommand {
+  /** Takes what was given on the command line, so that wrong usage is known before a host is asked. */
+  readonly prepare: (operands: string[], values: Values) => Asking;
   /** How many operands it takes. */
   readonly least: number;
   readonly most: number;
@@ -88,11 +85,11 @@ interface HostCommandEntry {
   readonly isLive?: boolean;
 }
 
-const HOST_COMMANDS: Record<string, HostCommandEntry> = {
-  list: { run: list, least: 0, most: 1 },
-  stat: { run: stat, least: 1, most: 2 },
-  serve: { run: serve, least: 0, most: 0, isLive: true },
-  top: { run: top, least: 0, most: 0, isLive: true },
+const HOST_COMMANDS: Record<string, HostCommand> = {
+  list: { prepare: list, least: 0, most: 1 },
+  stat: { prepare: stat, least: 1, most: 2 },
+  serve: { prepare: serve, least: 0, most: 0, isLive: true },
+  top: { prepare: top, least: 0, most: 0, isLive: true },
 };
 
 async function run(args: string[]): Promise<Output> {
@@ -110,9 +107,7 @@ async function run(args: string[]): Promise<Output> {
   if (command === undefined) throw new UsageError(`there is no command ${name}`);
   if (operands.length < command.least) throw new UsageError(`${name} needs a domain`);
   if (operands.length > command.most) throw new UsageError(`${name} takes no ${operands.at(-1)}`);
-  return withConnection(values, command.isLive === true, (xen) =>
-    command.run(xen, operands, values),
-  );
+  return withConnection(values, command.isLive === true, command.prepare(operands, values));
 }
 
 function parse(args: string[]) {
@@ -128,21 +123,18 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-async function withConnection(
-  values: Values,
-  isLive: boolean,
-  use: (xen: Connection) => Output | Promise<Output>,
-): Promise<Output> {
+async function withConnection(values: Values, isLive: boolean, ask: Asking): Promise<Output> {
+  const forBytes = sectorSize(values['sector-size']);
   const demo = values.demo === true ? await startDemoHost(isLive) : undefined;
   try {
     const xen = connect({
       xenstore: values.xenstore,
       sysfs: values.sysfs,
       ...demo?.connectOptions,
-      sectorSize: sectorSize(values['sector-size']),
+      sectorSize: forBytes,
     });
     try {
-      return await use(xen);
+      return await ask(xen);
     } finally {
       xen.close();
     }

@@ -25,31 +25,40 @@ const PAGE = `<!DOCTYPE html>
 `;
 
 /** `serve` */
-export async function serve(
-  xen: Connection,
+export function serve(
   _operands: string[],
   { listen = DEFAULT_LISTEN, names = 'xen' }: { listen?: string; names?: string },
-): Promise<string> {
+): (xen: Connection) => Promise<string> {
   const address = parseAddress(listen);
-  const set = xen.diskSet();
-  const server = createServer(answer(new MetricsText(set, { names: parseNames(names) })));
-  const ended = signal();
-  await open(server, address, listen);
-  process.stdout.write(`listening on http://${format(server.address() as AddressInfo)}\n`);
-  await ended;
-  await close(server);
-  set.close();
-  return '';
+  const options = { names: parseNames(names) };
+  return async (xen) => {
+    const set = xen.diskSet();
+    const server = createServer(answer(new MetricsText(set, options)));
+    const ended = signal();
+    await open(server, address);
+    process.stdout.write(`listening on http://${format(server.address() as AddressInfo)}\n`);
+    await ended;
+    await close(server);
+    set.close();
+    return '';
+  };
 }
 
-function parseAddress(text: string): { host: string; port: number } {
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  /** As it was given. */
+  readonly text: string;
+}
+
+function parseAddress(text: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   if (host === undefined || port > 65535) {
     throw new UsageError(`--listen is an address and a port, as ${DEFAULT_LISTEN}, not ${text}`);
   }
-  return { host, port };
+  return { host, port, text };
 }
 
 function parseNames(text: string): MetricNames {
@@ -77,18 +86,14 @@ function answer(metrics: MetricsText): RequestListener {
   };
 }
 
-async function open(
-  server: Server,
-  { host, port }: { host: string; port: number },
-  listen: string,
-): Promise<void> {
+async function open(server: Server, { host, port, text }: Address): Promise<void> {
   server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (cause) {
     const { code = '' } = cause as NodeJS.ErrnoException;
     const why = code === 'EADDRINUSE' ? 'another program listens there' : (cause as Error).message;
-    throw new Error(`cannot listen on ${listen}: ${why}`, { cause });
+    throw new Error(`cannot listen on ${text}: ${why}`, { cause });
   }
 }
 

@@ -17,25 +17,28 @@ const SENTENCE_WIDTH = 31;
 
 /** `stat <domain> [disk]` */
 export function stat(
-  xen: Connection,
   [domainText = '', disk = '']: string[],
   { human, json }: { human?: boolean | undefined; json?: boolean | undefined },
-): string {
-  const domain = findDomain(xen, domainText);
-  const { params } = domain.blockStatsFlags(disk, { bigint: true });
-  // what the backend does not count is not there, and virsh prints no line for it
-  const counted = LINES.flatMap(({ field, name, sentence }) => {
-    const value = params.find((param) => param.field === field)?.value;
-    return value === undefined ? [] : [{ name, sentence, value }];
-  });
-  if (json === true) {
-    const { domid, name } = domain;
-    const counters = Object.fromEntries(counted.map((line) => [line.name, line.value]));
-    return toJson({ domid, domain: name, disk: disk === '' ? undefined : disk, ...counters });
-  }
-  if (human === true) {
-    const lines = counted.map((line) => ` ${line.sentence.padEnd(SENTENCE_WIDTH)} ${line.value}\n`);
-    return `Device: ${disk}\n${lines.join('')}`;
-  }
-  return counted.map((line) => `${disk} ${line.name} ${line.value}\n`).join('');
+): (xen: Connection) => string {
+  return (xen) => {
+    const domain = findDomain(xen, domainText);
+    const { params } = domain.blockStatsFlags(disk, { bigint: true });
+    // what the backend does not count is not there, and virsh prints no line for it
+    const counted = LINES.flatMap(({ field, name, sentence }) => {
+      const value = params.find((param) => param.field === field)?.value;
+      return value === undefined ? [] : [{ name, sentence, value }];
+    });
+    if (json === true) {
+      const { domid, name } = domain;
+      const counters = Object.fromEntries(counted.map((line) => [line.name, line.value]));
+      return toJson({ domid, domain: name, disk: disk === '' ? undefined : disk, ...counters });
+    }
+    if (human === true) {
+      const lines = counted.map(
+        (line) => ` ${line.sentence.padEnd(SENTENCE_WIDTH)} ${line.value}\n`,
+      );
+      return `Device: ${disk}\n${lines.join('')}`;
+    }
+    return counted.map((line) => `${disk} ${line.name} ${line.value}\n`).join('');
+  };
 }

@@ -208,8 +208,10 @@ describe('xen-block-stats', () => {
       [['devid'], 'devid needs a disk name'],
       [['list', '--nonsense'], "Unknown option '--nonsense'"],
       [['stat', 'a', '--sector-size', '4096'], '--sector-size is physical or 512, not 4096'],
-    ])('%j shows the usage, with status 2', (args, message) => {
-      const { stdout, stderr, status } = cli(...args);
+      [['top', '--count', '0'], '--count is how many times, from 1, not 0'],
+      [['serve', '--names', 'xl'], '--names is xen or libvirt, not xl'],
+    ])('%j shows the usage, with status 2, whether a host is there or not', (args, message) => {
+      const { stdout, stderr, status } = cli(...args, '--xenstore', '/nonexistent');
       expect(stderr).toContain(`xen-block-stats: ${message}\n\nUsage: xen-block-stats`);
       expect({ stdout, status }).toEqual({ stdout: '', status: 2 });
     });

@@ -12,12 +12,15 @@ import { press } from './view';
 const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `top`: until it is told to end. */
-export async function top(
-  xen: Connection,
-  _operands: string[],
-  values: TopValues,
-): Promise<string> {
+export function top(_operands: string[], values: TopValues): (xen: Connection) => Promise<string> {
   const options = parseTopOptions(values);
+  return async (xen) => {
+    await run(xen, options);
+    return '';
+  };
+}
+
+async function run(xen: Connection, options: TopOptions): Promise<void> {
   const { stdout } = process;
   const end = new AbortController();
   const onSignal = (signal: (typeof END_SIGNALS)[number]) => {
@@ -34,7 +37,6 @@ export async function top(
     set.close();
     for (const signal of END_SIGNALS) process.off(signal, onSignal);
   }
-  return '';
 }
 
 /** One report after the other. */
