@@ -21,7 +21,7 @@ export function drawChart(results: readonly Result[], machine: string): string {
   const length = (ns: number) => (BAR_WIDTH * Math.log(ns / least)) / Math.log(most / least);
   const bars = shown.map(({ name, nanoseconds, ratio }, i) => {
     const y = 40 + i * (BAR_HEIGHT + GAP);
-    const ours = name.startsWith('disk.') || name.startsWith('domain.');
+    const ours = /^(disk|domain|set)\.|serve/.test(name);
     const text = `${(nanoseconds / 1000).toFixed(1)} µs, ${ratio.toFixed(2)}×`;
     return `  <text x="${LABEL_WIDTH - 8}" y="${y + 13}" text-anchor="end">${escape(name)}</text>
   <rect x="${LABEL_WIDTH}" y="${y}" width="${length(nanoseconds).toFixed(1)}" height="${BAR_HEIGHT}" fill="${ours ? '#2a7f62' : '#8a94a0'}"/>

@@ -1,18 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { dirname, join } from 'node:path';
-
-/** USER_HZ: what /proc counts in a second. */
-const CLOCK_TICKS = 100;
 
 /** An exporter that can be scraped: `xen-block-stats serve`, in a process of its own. */
 export interface Scrape {
   /** Nanoseconds of one scrape: from the request to the last byte of the answer. */
   once(): Promise<number>;
-  /** The processor's time that the exporter has taken so far. */
-  cpuSeconds(): number;
   /** What the last scrape got. */
   readonly text: string;
   stop(): Promise<void>;
@@ -36,11 +30,6 @@ export async function startScrape(host: { xenstore: string; sysfs: string }): Pr
       const start = process.hrtime.bigint();
       body = await download(`${url}/metrics`);
       return Number(process.hrtime.bigint() - start);
-    },
-    cpuSeconds: () => {
-      // utime and stime, counting from after the program's name
-      const stat = readFileSync(`/proc/${exporter.pid}/stat`, 'utf8').split(') ')[1]?.split(' ');
-      return (Number(stat?.[11]) + Number(stat?.[12])) / CLOCK_TICKS;
     },
     get text() {
       return Buffer.concat(body).toString();
