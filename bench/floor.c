@@ -1,10 +1,12 @@
 // The floor: what any program pays for disks' counters. It reads them from descriptors that stay
 // open and parses them, in a process with a second thread (which makes every look-up of a
-// descriptor dearer, and which Node.js always has). As a program it prints nanoseconds for one
-// disk; as a library it is called through koffi.
+// descriptor dearer, and which Node.js always has). As a library it is called through koffi; as a
+// program, floor DEVICES DISKS, it opens so many disks as bench/disks.ts makes them, and answers
+// each line of its input
 //
-//   floor DEVICES DISKS COUNTERS ROUNDS     DEVICES: as bench/disks.ts makes it; COUNTERS: 7, or 5
-//                                           or 6 as libvirt's two calls
+//   DISKS COUNTERS ROUNDS     COUNTERS: 7, or 5 or 6 as libvirt's two calls
+//
+// with the nanoseconds for one disk.
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -55,17 +57,21 @@ static void *sleep_for_ever(void *nothing) {
 int main(int argc, char **argv) {
   pthread_t thread;
   struct timespec start, end;
-  if (argc != 5) return 1;
-  int disks = atoi(argv[2]), count = atoi(argv[3]), rounds = atoi(argv[4]);
-  if (disks < 1 || count < 1 || count > COUNTERS || floor_open(argv[1], disks) < 0) return 1;
-  uint64_t(*values)[COUNTERS] = malloc(sizeof(*values) * disks);
+  int disks, count, rounds;
+  if (argc != 3 || floor_open(argv[1], atoi(argv[2])) < 0) return 1;
+  uint64_t(*values)[COUNTERS] = malloc(sizeof(*values) * atoi(argv[2]));
   if (pthread_create(&thread, NULL, sleep_for_ever, NULL) != 0) return 1;
-  for (int i = -rounds / 10 - 1; i < rounds; i++) {
-    if (i == 0) clock_gettime(CLOCK_MONOTONIC, &start);
-    for (int disk = 0; disk < disks; disk++) floor_read(disk, count, values[disk]);
+  while (scanf("%d %d %d", &disks, &count, &rounds) == 3) {
+    for (int i = -rounds / 2 - 1; i < rounds; i++) {
+      if (i == 0) clock_gettime(CLOCK_MONOTONIC, &start);
+      for (int disk = 0; disk < disks; disk++) {
+        if (floor_read(disk, count, values[disk]) < 0) return 1;
+      }
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    printf("%f\n", ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) /
+                       ((double)rounds * disks));
+    fflush(stdout);
   }
-  clock_gettime(CLOCK_MONOTONIC, &end);
-  printf("%f\n", ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) /
-                     ((double)rounds * disks));
   return 0;
 }

@@ -1,7 +1,8 @@
 /*
- * What one answer costs, as ratios to the floor of the same run. The rows take turns, round by round, so
- * that whatever else the machine does meets them all; each row is the median over the rounds. The
- * counters are the kernel's own: network devices' counters, behind links.
+ * What one answer costs, as ratios to the floor. The rows take turns, round by round, and each is measured
+ * right after its floor, in slices of some hundredths of a second, so that whatever else the machine does
+ * meets both; the figures are medians over the rounds. The counters are the kernel's own: network
+ * devices' counters, behind links.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -17,16 +18,16 @@ import {
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import koffi from 'koffi';
-import { measure } from 'mitata';
 import { connect, parseDiskName } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealXenstored } from '../test/integration/hosts/real-xenstored';
 import { drawChart, type Result } from './chart';
 import { writeDocuments } from './documents';
+import { startFloor } from './floor';
 import { makeDisks, type BenchDisk } from './disks';
 import { startScrape } from './scrape';
 
-const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 9);
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 25);
 
 const OPEN_FILES = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }));
 
@@ -36,11 +37,14 @@ const MANY = Math.min(10_000, Math.floor((OPEN_FILES - 2000) / 700) * 100);
 /** What an exporter is scraped for; it opens what it cannot hold. */
 const SCRAPED = 5000;
 
+/** Nanoseconds of a measurement, at least. */
+const SLICE = 20e6;
+
 /** A row of the table. */
 interface Row {
   readonly name: string;
-  /** The row that it is held against: a floor. */
-  readonly floor?: Row;
+  /** The row that it is held against. */
+  readonly floor: Row | undefined;
   /** Nanoseconds for one disk, measured once. */
   readonly once: () => Promise<number> | number;
 }
@@ -49,13 +53,13 @@ const root = join(__dirname, '..', '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'xen-bench-'));
 const sysfs = join(folder, 'sys');
 const devices = join(sysfs, 'bus/xen-backend/devices');
-const floor = join(folder, 'floor');
+const floorProgram = join(folder, 'floor');
 const floorLibrary = join(folder, 'floor.so');
 const libvirtWay = join(folder, 'libvirt_way');
 
 function build(): void {
   const source = (name: string) => join(root, 'bench', name);
-  execFileSync('gcc', ['-O2', '-o', floor, source('floor.c'), '-lpthread']);
+  execFileSync('gcc', ['-O2', '-o', floorProgram, source('floor.c'), '-lpthread']);
   execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', floorLibrary, source('floor.c')]);
   execFileSync('gcc', ['-O2', '-o', libvirtWay, source('libvirt_way.c'), '-lxenstore']);
 }
@@ -68,22 +72,13 @@ function run(program: string, args: (string | number)[], env: NodeJS.ProcessEnv 
   });
 }
 
-/** Nanoseconds of a call, as mitata measures it. */
-async function timed(call: () => unknown, samples = 8): Promise<number> {
-  const { avg } = await measure(call, { min_cpu_time: 40e6, min_samples: samples });
-  return avg;
-}
-
-/** Nanoseconds of a call that takes so long that the clock is no matter. */
-function timedLoop(call: () => unknown): number {
-  call();
-  let calls = 0;
-  const start = process.hrtime.bigint();
-  for (;;) {
-    call();
-    calls += 1;
+/** Nanoseconds of a call, in a loop of a slice's length; shorter ones before it warm up. */
+function timed(call: () => unknown): number {
+  for (let calls = 1; ; calls *= 2) {
+    const start = process.hrtime.bigint();
+    for (let i = 0; i < calls; i++) call();
     const elapsed = Number(process.hrtime.bigint() - start);
-    if (elapsed > 40e6 && calls >= 3) return elapsed / calls;
+    if (elapsed > SLICE) return elapsed / calls;
   }
 }
 
@@ -127,16 +122,18 @@ async function main(): Promise<void> {
   };
   const exporter = await startScrape({ xenstore: host.connectOptions.xenstore, sysfs });
 
+  const floor = startFloor(floorProgram, devices, MANY);
   const floorOf = (counters: 5 | 6 | 7, count: number): Row => ({
     name: `the floor: a C program, ${counters} counters${count === 1 ? '' : ` of each of ${count} disks`}`,
-    once: () => Number(run(floor, [devices, count, counters, Math.ceil(20000 / count)])),
+    floor: undefined,
+    once: () => floor.measure(count, counters),
   });
   const [floor7, floor6, floor5] = [floorOf(7, 1), floorOf(6, 1), floorOf(5, 1)];
   const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
   const setRow = (name: string, floorRow: Row, count: number, maxOpenFiles?: number): Row => {
     const set = upTo(count, maxOpenFiles);
     if (set.disks.length !== count) throw new Error(`${set.disks.length} disks are not ${count}`);
-    return { name, floor: floorRow, once: () => timedLoop(() => set.sample()) / count };
+    return { name, floor: floorRow, once: () => timed(() => set.sample()) / count };
   };
   const inProcess = (program: string) => () =>
     Number(
@@ -210,12 +207,13 @@ async function main(): Promise<void> {
     {
       name: 'fs.promises.readFile of each file',
       floor: floor7,
-      once: () =>
-        timed(
-          async () =>
-            (await Promise.all(files.map((path) => promises.readFile(path, 'utf8')))).map(Number),
-          8,
-        ),
+      once: async () => {
+        const start = process.hrtime.bigint();
+        for (let i = 0; i < 20; i++) {
+          (await Promise.all(files.map((path) => promises.readFile(path, 'utf8')))).map(Number);
+        }
+        return Number(process.hrtime.bigint() - start) / 20;
+      },
     },
     {
       name: 'libvirt’s way, in C',
@@ -265,17 +263,21 @@ async function main(): Promise<void> {
     },
   ];
 
-  const times = new Map<Row, number[]>(rows.map((it) => [it, []]));
+  const measured = rows.map((it) => ({ row: it, times: [] as number[], ratios: [] as number[] }));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const it of rows) times.get(it)?.push(await it.once());
+    for (const { row: it, times, ratios } of measured) {
+      const floorTime = await it.floor?.once();
+      const time = await it.once();
+      times.push(time);
+      ratios.push(time / (floorTime ?? time));
+    }
     process.stderr.write(`round ${round + 1} of ${ROUNDS}\n`);
   }
   const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? NaN;
-  const nanoseconds = (it: Row) => median(times.get(it) ?? []);
-  const results: Result[] = rows.map((it) => ({
-    name: it.name,
-    nanoseconds: Math.round(nanoseconds(it)),
-    ratio: Number((nanoseconds(it) / nanoseconds(it.floor ?? it)).toFixed(3)),
+  const results: Result[] = measured.map(({ row: { name }, times, ratios }) => ({
+    name,
+    nanoseconds: Math.round(median(times)),
+    ratio: Number(median(ratios).toFixed(3)),
   }));
 
   const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'unknown'}, Linux ${release()}, Node.js ${process.versions.node}`;
@@ -294,6 +296,7 @@ async function main(): Promise<void> {
   writeFileSync(join(root, 'bench', 'latency.svg'), drawChart(results, machine));
   writeDocuments(root);
 
+  await floor.stop();
   await exporter.stop();
   xen.close();
   many.close();

@@ -32,7 +32,7 @@ export const PARAMETER_COUNT = PARAMETERS.length;
 
 /** The counters that the first of them are read from. */
 export function countersOf(nparams: number): number {
-  return PARAMETERS.slice(0, nparams).reduce((set, { counter }) => set | counter, 0);
+  return PARAMETERS.reduce((set, { counter }, i) => (i < nparams ? set | counter : set), 0);
 }
 
 /** The first of them that the backend has: one that is -1 is left out, as in libvirt. */
@@ -40,11 +40,13 @@ export function toTypedParameters(
   counters: BlockCounters<number> | BlockCounters<bigint>,
   nparams: number,
 ): TypedParameter<number | bigint>[] {
-  return PARAMETERS.map(
-    ({ field, from }) => ({ field, type: VIR_TYPED_PARAM_LLONG, value: counters[from] }) as const,
-  )
-    .filter(({ value }) => value >= 0)
-    .slice(0, nparams);
+  const params: TypedParameter<number | bigint>[] = [];
+  for (const { field, from } of PARAMETERS) {
+    const value = counters[from];
+    if (value >= 0) params.push({ field, type: VIR_TYPED_PARAM_LLONG, value });
+    if (params.length === nparams) break;
+  }
+  return params;
 }
 
 /** How many parameters are wanted; all of them if nothing is said. */
