@@ -32,7 +32,7 @@ export function warnOfLibvirtBytes(disk: string, domain: string, size: number): 
   if (warned) return;
   warned = true;
   process.emitWarning(
-    `libvirt's bytes are ${size / 512} times the true ones on disks with physical sectors of ${size} bytes, such as ${disk} of domain ${domain}; use { sectorSize: 512 } for true bytes`,
+    `libvirt's bytes are ${size / 512} times the true ones on disks with physical sectors of ${size} bytes, such as ${disk} of domain ${domain}; sector size 512 gives true bytes`,
     { code: 'XEN_SECTOR_SIZE' },
   );
 }

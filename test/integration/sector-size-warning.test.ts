@@ -36,7 +36,7 @@ describe('libvirt’s bytes', () => {
     expect(
       warnings(`web.blockStats('xvdb'); web.blockStats('xvdb'); web.blockStatsFlags('xvdb')`),
     ).toEqual([
-      "[XEN_SECTOR_SIZE] Warning: libvirt's bytes are 8 times the true ones on disks with physical sectors of 4096 bytes, such as xvdb of domain web1; use { sectorSize: 512 } for true bytes",
+      "[XEN_SECTOR_SIZE] Warning: libvirt's bytes are 8 times the true ones on disks with physical sectors of 4096 bytes, such as xvdb of domain web1; sector size 512 gives true bytes",
     ]);
   });
 
