@@ -7,9 +7,9 @@ export interface Result {
 
 const BAR_HEIGHT = 18;
 const GAP = 8;
-const LABEL_WIDTH = 310;
+const LABEL_WIDTH = 330;
 const BAR_WIDTH = 420;
-const RIGHT = 110;
+const RIGHT = 150;
 
 /** The rows that are about one answer with counters, as bars on a logarithmic scale. */
 export function drawChart(results: readonly Result[], machine: string): string {

@@ -124,7 +124,10 @@ async function main(): Promise<void> {
 
   const floor = startFloor(floorProgram, devices, MANY);
   const floorOf = (counters: 5 | 6 | 7, count: number): Row => ({
-    name: `the floor: a C program, ${counters} counters${count === 1 ? '' : ` of each of ${count} disks`}`,
+    name:
+      count === 1
+        ? `the floor: a C program, ${counters} counters`
+        : `the floor, a disk of ${count}`,
     floor: undefined,
     once: () => floor.measure(count, counters),
   });
