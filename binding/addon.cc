@@ -8,6 +8,7 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "notifier.h"
@@ -111,13 +112,10 @@ struct Watch {
   std::shared_ptr<XenstoreLink> link;
   std::shared_ptr<Notifier> notifier;
 
-  ~Watch() { Close(); }
-
-  void Close() {
+  ~Watch() {
     if (!link) return;
     notifier->Close();
     link->Stop();
-    link.reset();
   }
 };
 
@@ -336,8 +334,8 @@ class Addon : public Napi::Addon<Addon> {
   // closeWatch(handle): ends the connection and does not call any more. Not to be used after it.
   void CloseWatch(const Napi::CallbackInfo& info) {
     Watch& watch = *info[0].As<Napi::External<Watch>>().Data();
-    stopped_.Add(watch.link);
-    watch.Close();
+    watch.notifier->Close();
+    stopped_.Stop(std::move(watch.link));
   }
 
   static std::string ToSocket(const Napi::Value& value) {

@@ -26,9 +26,7 @@ XenstoreLink::Result Xenstore::Ask(XenstoreLink::Operation operation,
     result = link_->Ask(operation, paths, deadline);
     if (result.outcome == Outcome::kAnswered) return result;
 
-    link_->Stop();
-    if (result.outcome == Outcome::kTimedOut) stopped_.Add(link_);
-    link_.reset();
+    stopped_.Stop(std::move(link_));
     if (result.outcome != Outcome::kBroken) return result;
   }
   return result;

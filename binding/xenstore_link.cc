@@ -119,17 +119,19 @@ XenstoreLink::News XenstoreLink::TakeNews() {
   return news;
 }
 
-void XenstoreLink::Stop() {
+bool XenstoreLink::Stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
     Call();
   }
-  if (EndsBefore(Deadline(kStopMs))) {
+  const bool ended = EndsBefore(Deadline(kStopMs));
+  if (ended) {
     thread_.join();
   } else {
     thread_.detach();
   }
+  return ended;
 }
 
 bool XenstoreLink::EndsBefore(const Deadline& deadline) {
@@ -261,7 +263,9 @@ void XenstoreLink::WaitForCallOr(int descriptor) {
   }
 }
 
-void StoppedLinks::Add(std::shared_ptr<XenstoreLink> link) { links_.push_back(std::move(link)); }
+void StoppedLinks::Stop(std::shared_ptr<XenstoreLink> link) {
+  if (!link->Stop()) links_.push_back(std::move(link));
+}
 
 bool StoppedLinks::HasRoom(const Deadline& deadline) {
   const Deadline now(0);

@@ -72,8 +72,8 @@ class XenstoreLink {
 
   News TakeNews();
 
-  // Ends the thread and the connection.
-  void Stop();
+  // Ends the thread and the connection. False if the kernel's device keeps them.
+  bool Stop();
 
   // Whether, after Stop(), it has ended before the deadline.
   bool EndsBefore(const Deadline& deadline);
@@ -107,11 +107,10 @@ class XenstoreLink {
   bool ended_ = false;
 };
 
-// Links that were stopped and have not ended: the kernel's device keeps them. They must not become
-// more and more.
+// Stops links, and has an eye on those that do not end: they must not become more and more.
 class StoppedLinks {
  public:
-  void Add(std::shared_ptr<XenstoreLink> link);
+  void Stop(std::shared_ptr<XenstoreLink> link);
 
   // Whether another link may be started: if too many hang, it waits for one of them to end.
   bool HasRoom(const Deadline& deadline);

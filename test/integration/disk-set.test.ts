@@ -419,7 +419,8 @@ describe('a set, whatever happens to xenstored,', () => {
       readdirSync('/proc/self/fd').length,
     ];
     const before = count();
-    for (let i = 0; i < 20; i++) xen.diskSet().close();
+    const sets = Array.from({ length: 20 }, () => xen.diskSet());
+    for (const it of sets) it.close();
     while (count().some((n, i) => n > (before[i] ?? 0))) await turn();
   });
 });

@@ -1,0 +1,124 @@
+// Who watches: sets of disks, `top` and the exporter, while guests start, use their disks and stop.
+import { strict as assert } from 'node:assert';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import { BIN, connect, counter, domid, inGuest, sh, until, virsh } from './rig.mjs';
+
+const XVDC = 51744;
+
+describe('live', () => {
+  let xen;
+  let set;
+  const events = [];
+
+  before(() => {
+    sh('truncate -s 32M /tmp/live; losetup /dev/loop0 /tmp/live');
+    xen = connect();
+    set = xen.diskSet();
+    set.on('add', ({ domain, name }) => events.push(`+${domain}/${name}`));
+    set.on('remove', ({ domain, name }) => events.push(`-${domain}/${name}`));
+  });
+  after(() => {
+    xen.close();
+    sh('xl destroy l 2>/dev/null; losetup -d /dev/loop0; true');
+  });
+
+  /** What a set says of a disk of the guest. */
+  const row = (name, from = set) =>
+    [...from].find(({ disk }) => disk.domain === 'l' && disk.name === name);
+  const readKilobytes = (device, count) =>
+    inGuest('l', `dd if=/dev/${device} of=/dev/null bs=1k count=${count} iflag=direct 2>/dev/null`);
+
+  test('a set has the disks of a guest that starts', async () => {
+    sh('mkdom l vda=xvda vdb=xvdb,ro');
+    await until('its disks are there', () => events.length === 2);
+    assert.deepEqual(events.splice(0), ['+l/xvda', '+l/xvdb']);
+    assert.equal(set.disks.filter(({ domain }) => domain === 'l').length, 2);
+    assert.equal(set.disks[0].domid, domid('l'));
+  });
+
+  test('its rows are what the kernel has counted, in true bytes', () => {
+    set.sample();
+    const before = row('xvdb').stats;
+    readKilobytes('xvdb', 256);
+    set.sample();
+    const { stats } = row('xvdb');
+    assert.equal(stats.rdReq, counter(domid('l'), 51728, 'rd_req'));
+    assert.equal(stats.rdBytes - before.rdBytes, 256 * 1024);
+  });
+
+  test('rates are what was done, by the clock', () => {
+    const index = set.disks.findIndex(({ domain, name }) => domain === 'l' && name === 'xvda');
+    const start = set.sample().timestamp;
+    readKilobytes('xvda', 100);
+    const rates = set.sample().rates()[index];
+    const seconds = Number(set.timestamp - start) / 1e9;
+    assert.equal(Math.round(rates.rPerSec * seconds), 100);
+    assert.equal(Math.round(rates.rkBPerSec * seconds), 100);
+    assert.equal(rates.rareqSz, 1);
+    assert.equal(rates.reset, false);
+  });
+
+  test('the kernel’s xenbus device tells the same as xenstored’s socket', async () => {
+    const other = connect({ xenstore: '/dev/xen/xenbus' });
+    try {
+      assert.deepEqual(other.domain('l').disks(), xen.domain('l').disks());
+      const otherSet = other.diskSet();
+      const hasDisk = () => otherSet.disks.some(({ devid }) => devid === XVDC);
+      virsh('attach-disk l /dev/loop0 xvdc --driver phy --sourcetype block --live');
+      await until('both have the disk', () => hasDisk() && row('xvdc') !== undefined);
+      await until('its counters', () => row('xvdc', otherSet.sample())?.stats?.rdReq === 3);
+      assert.deepEqual(row('xvdc', set.sample()).stats, row('xvdc', otherSet).stats);
+      virsh('detach-disk l xvdc --live');
+      await until('neither has the disk', () => !hasDisk() && row('xvdc') === undefined);
+    } finally {
+      other.close();
+    }
+    assert.deepEqual(events.splice(0), ['+l/xvdc', '-l/xvdc']);
+  });
+
+  test('top prints what a guest does', async () => {
+    const top = spawn(BIN, ['top', '--batch', '--count', '1', '--interval', '15']);
+    const ended = once(top, 'close');
+    let printed = '';
+    top.stdout.on('data', (data) => (printed += data));
+    // its first sample is what it counts from
+    await until('it holds the counters', () => openFiles(top.pid).includes('/rd_req'));
+    readKilobytes('xvda', 300);
+    assert.deepEqual(await ended, [0, null]);
+    const cells = printed
+      .split('\n')
+      .find((line) => /^l +xvda /.test(line))
+      .split(/ +/);
+    const [, , reads, , kilobytes] = cells;
+    assert.ok(Math.abs(Number(reads) - 300 / 15) < 0.5, printed);
+    assert.ok(Math.abs(Number(kilobytes) - 300 / 15) < 0.5, printed);
+  });
+
+  test('the exporter serves the kernel’s counters, and no more when the guest has stopped', async () => {
+    const exporter = spawn(BIN, ['serve', '--listen', '127.0.0.1:0']);
+    try {
+      const [line] = await once(exporter.stdout, 'data');
+      const url = String(line).trim().replace('listening on ', '');
+      const scrape = async () => (await fetch(`${url}/metrics`)).text();
+      const text = await scrape();
+      const value = /^xen_block_read_requests_total\{domain="l",.*disk="xvda".*\} (\d+)$/m.exec(
+        text,
+      );
+      assert.equal(Number(value?.[1]), counter(domid('l'), 51712, 'rd_req'));
+      virsh('destroy l');
+      await until('the set has no disk of it', () => row('xvda') === undefined);
+      const end = performance.now() + 60_000;
+      while ((await scrape()).includes('domain="l"')) assert.ok(performance.now() < end);
+      assert.match(await scrape(), /^xen_block_watching 1$/m);
+    } finally {
+      exporter.kill();
+      await once(exporter, 'close');
+    }
+    assert.deepEqual(events.splice(0).sort(), ['-l/xvda', '-l/xvdb']);
+  });
+});
+
+/** What a process has open. */
+const openFiles = (pid) => sh(`ls -l /proc/${pid}/fd 2>/dev/null || true`);
