@@ -41,6 +41,7 @@ export default tseslint.config(
         console: 'readonly',
         setTimeout: 'readonly',
         performance: 'readonly',
+        fetch: 'readonly',
         __dirname: 'readonly',
       },
     },
