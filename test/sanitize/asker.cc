@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../../binding/xenstore.h"
@@ -61,15 +62,14 @@ Outcome WatchOnce(const std::string& socket, double timeout_ms, StoppedLinks* st
   const Deadline deadline(timeout_ms);
   if (!stopped->HasRoom(deadline)) return Outcome::kTimedOut;
   const auto bell = std::make_shared<Bell>();
-  const auto link = XenstoreLink::Start(socket, [bell] { bell->Ring(); });
+  auto link = XenstoreLink::Start(socket, [bell] { bell->Ring(); });
   link->Post(Operation::kWatch, {"/local/domain", "/local/domain/1/name"}, deadline);
   Outcome outcome = Outcome::kTimedOut;
   while (outcome == Outcome::kTimedOut && bell->Wait(deadline)) {
     const XenstoreLink::News news = link->TakeNews();
     if (news.answer.has_value()) outcome = news.answer->outcome;
   }
-  link->Stop();
-  stopped->Add(link);
+  stopped->Stop(std::move(link));
   return outcome;
 }
 
