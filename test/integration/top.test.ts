@@ -1,6 +1,6 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
@@ -179,7 +179,7 @@ describe('top', () => {
     /** The process that runs in the terminal. */
     function pid(it: Tmux): number {
       const shell = it.run('display-message', '-p', '#{pane_pid}').trim();
-      return Number(execFileSync('pgrep', ['-P', shell, '-f', main], { encoding: 'utf8' }));
+      return Number(readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8'));
     }
 
     test.each<[string, (it: Tmux) => void, number]>([
