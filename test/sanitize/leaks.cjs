@@ -10,8 +10,11 @@ const { join } = require('node:path');
 
 const OURS = /xen_block_stats\.node/;
 
-/** Node.js frees what it makes for a handle when that is collected, and at no end of a thread. */
-const OF_NODE = /^ +#1 \S+ napi_create_external /m;
+/**
+ * Node.js frees what it makes for a handle when that is collected, and at no end of a thread; and what V8's
+ * heap keeps for itself is not ours, whoever called.
+ */
+const OF_NODE = /^ +#1 \S+ (napi_create_external |v8::internal::)/m;
 
 const [folder] = process.argv.slice(2);
 let found = 0;
