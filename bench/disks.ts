@@ -1,10 +1,10 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Node } from '../lib/simulator/toolstack';
-import { diskName } from '../lib/vdev';
+import { diskName } from '../lib/disk-name';
 
 /** The kernel's own counters of a network device, under the names of a disk's. */
-const FILES = {
+export const COUNTER_FILES = {
   rd_req: 'rx_packets',
   rd_sect: 'rx_bytes',
   wr_req: 'tx_packets',
@@ -32,14 +32,14 @@ export function makeDisks(sysfs: string, count: number): BenchDisk[] {
     const devid = 2 ** 28 + (16 + i) * 256; // xvdq, xvdr ...
     const statistics = join(sysfs, `bus/xen-backend/devices/vbd-1-${devid}/statistics`);
     mkdirSync(statistics, { recursive: true });
-    for (const [file, counter] of Object.entries(FILES)) {
+    for (const [file, counter] of Object.entries(COUNTER_FILES)) {
       symlinkSync(`/sys/class/net/lo/statistics/${counter}`, join(statistics, file));
     }
     const backend = `/local/domain/0/backend/vbd/1/${devid}`;
     return {
       name: diskName(devid),
       statistics,
-      files: Object.keys(FILES).map((file) => join(statistics, file)),
+      files: Object.keys(COUNTER_FILES).map((file) => join(statistics, file)),
       backend,
       nodes: [
         [`/local/domain/1/device/vbd/${devid}/backend`, backend],

@@ -13,7 +13,8 @@ const BEGIN = '<!-- bench:begin -->';
 const END = '<!-- bench:end -->';
 
 /** Rows that the README has no room for. */
-const DETAILS = /require|connect\(\)|not open|bigint|koffi|promises|held descriptors|[56] counters/;
+const DETAILS =
+  /require|connect\(\)|not open|bigint|koffi|promises|held descriptors|[56] counters|libxenstore in C/;
 
 /** The figures as a table, with what they were measured on. */
 export function figures({ machine, rounds, results }: Results): string {

@@ -23,6 +23,7 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealXenstored } from '../test/integration/hosts/real-xenstored';
 import { drawChart, type Result } from './chart';
 import { writeDocuments } from './documents';
+import { DiscoveryHost } from './discovery';
 import { startFloor } from './floor';
 import { makeDisks, type BenchDisk } from './disks';
 import { startScrape } from './scrape';
@@ -56,12 +57,14 @@ const devices = join(sysfs, 'bus/xen-backend/devices');
 const floorProgram = join(folder, 'floor');
 const floorLibrary = join(folder, 'floor.so');
 const libvirtWay = join(folder, 'libvirt_way');
+const discoveryProgram = join(folder, 'discovery');
 
 function build(): void {
   const source = (name: string) => join(root, 'bench', name);
   execFileSync('gcc', ['-O2', '-o', floorProgram, source('floor.c'), '-lpthread']);
   execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', floorLibrary, source('floor.c')]);
   execFileSync('gcc', ['-O2', '-o', libvirtWay, source('libvirt_way.c'), '-lxenstore']);
+  execFileSync('gcc', ['-O2', '-o', discoveryProgram, source('discovery.c'), '-lxenstore']);
 }
 
 function run(program: string, args: (string | number)[], env: NodeJS.ProcessEnv = {}): string {
@@ -115,7 +118,7 @@ async function main(): Promise<void> {
   const host = await SimulatedHost.start();
   await host.write('/local/domain/1/name', 'web1');
   for (const [path, value] of disks.flatMap(({ nodes }) => nodes)) await host.write(path, value);
-  const many = connect({ xenstore: host.connectOptions.xenstore, sysfs });
+  const many = connect({ xenstore: host.connectOptions.xenstore, sysfs, timeoutMs: 60_000 });
   const upTo = (count: number, maxOpenFiles?: number) => {
     const last = parseDiskName(disks[count - 1]?.name ?? '');
     return many.diskSet({ filter: ({ devid }) => devid <= last, maxOpenFiles });
@@ -133,11 +136,22 @@ async function main(): Promise<void> {
   });
   const [floor7, floor6, floor5] = [floorOf(7, 1), floorOf(6, 1), floorOf(5, 1)];
   const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
-  const setRow = (name: string, floorRow: Row, count: number, maxOpenFiles?: number): Row => {
-    const set = upTo(count, maxOpenFiles);
+  const setRow = async (name: string, floorRow: Row, count: number, maxOpenFiles?: number) => {
+    const set = await upTo(count, maxOpenFiles);
     if (set.disks.length !== count) throw new Error(`${set.disks.length} disks are not ${count}`);
     return { name, floor: floorRow, once: () => timed(() => set.sample()) / count };
   };
+  const listed = await DiscoveryHost.start(discoveryProgram, folder, 500);
+  const watched = await DiscoveryHost.start(discoveryProgram, folder, 1000);
+  const discoveryFloor = (it: DiscoveryHost, what: 'disks' | 'set'): Row => ({
+    name: `libxenstore in C: the nodes of ${what === 'set' ? 'a set' : 'all disks'}, a disk of ${it.disks}`,
+    floor: undefined,
+    once: () => it.floor(what),
+  });
+  const [listedFloor, watchedFloor] = [
+    discoveryFloor(listed, 'disks'),
+    discoveryFloor(watched, 'set'),
+  ];
   const inProcess = (program: string) => () =>
     Number(
       run(process.execPath, [
@@ -175,17 +189,28 @@ async function main(): Promise<void> {
       once: () => timed(() => web.blockStatsFlags(name)),
     },
     floor16,
-    setRow('set.sample(), a disk of 16', floor16, 16),
+    await setRow('set.sample(), a disk of 16', floor16, 16),
     floor100,
-    setRow('set.sample(), a disk of 100', floor100, 100),
+    await setRow('set.sample(), a disk of 100', floor100, 100),
     floorMany,
-    setRow(`set.sample(), a disk of ${MANY}`, floorMany, MANY, OPEN_FILES),
-    setRow('set.sample(), beyond its budget, with folders held', floor100, 100, 102),
-    setRow('set.sample(), beyond its budget, with nothing held', floor100, 100, 0),
+    await setRow(`set.sample(), a disk of ${MANY}`, floorMany, MANY, OPEN_FILES),
+    await setRow('set.sample(), beyond its budget', floor100, 100, 0),
     {
       name: `a scrape of serve, a disk of ${disks.length}`,
       floor: floorMany,
       once: async () => (await exporter.once()) / disks.length,
+    },
+    listedFloor,
+    {
+      name: `connect(), domains() and disks(), a disk of ${listed.disks}`,
+      floor: listedFloor,
+      once: () => listed.describeDisks(),
+    },
+    watchedFloor,
+    {
+      name: `connect() and diskSet(), a disk of ${watched.disks}`,
+      floor: watchedFloor,
+      once: () => watched.makeSet(),
     },
     {
       name: 'koffi, calling the floor',
@@ -292,6 +317,9 @@ async function main(): Promise<void> {
       `${name.padEnd(widest)}  ${(ns / 1000).toFixed(2).padStart(12)}  ${ratio.toFixed(2).padStart(7)}`,
     );
   }
+  console.log(
+    `\nthe event loop was blocked for at most ${watched.longestBlockMs.toFixed(1)} ms while a set of ${watched.disks} disks was made`,
+  );
   writeFileSync(
     join(root, 'bench', 'results.json'),
     `${JSON.stringify({ machine, rounds: ROUNDS, results }, null, 2)}\n`,
@@ -300,6 +328,8 @@ async function main(): Promise<void> {
   writeDocuments(root);
 
   await floor.stop();
+  await listed.stop();
+  await watched.stop();
   await exporter.stop();
   xen.close();
   many.close();

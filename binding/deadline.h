@@ -6,19 +6,20 @@
 #include <ctime>
 #include <mutex>
 
-#include "old_systems.h"
+#include "glibc_compat.h"
 
 namespace xen_block_stats {
 
-// A moment on the clock that nobody sets.
+// A point in time on CLOCK_MONOTONIC, which process.hrtime() has too.
 struct Deadline {
   timespec time;
 
-  explicit Deadline(double milliseconds_from_now) {
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    const double seconds = std::floor(milliseconds_from_now / 1000);
+  explicit Deadline(double milliseconds_from_now) : Deadline(Now(), milliseconds_from_now) {}
+
+  Deadline(timespec start, double milliseconds) : time(start) {
+    const double seconds = std::floor(milliseconds / 1000);
     time.tv_sec += static_cast<time_t>(seconds);
-    time.tv_nsec += static_cast<long>((milliseconds_from_now - seconds * 1000) * 1e6);
+    time.tv_nsec += static_cast<long>((milliseconds - seconds * 1000) * 1e6);
     if (time.tv_nsec >= 1000000000) {
       time.tv_nsec -= 1000000000;
       time.tv_sec += 1;
@@ -26,14 +27,19 @@ struct Deadline {
   }
 
   double MillisecondsLeft() const {
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    const timespec now = Now();
     return static_cast<double>(time.tv_sec - now.tv_sec) * 1000 +
            static_cast<double>(time.tv_nsec - now.tv_nsec) / 1e6;
   }
+
+  static timespec Now() {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now;
+  }
 };
 
-// std::condition_variable would do, but for waiting on the steady clock it needs glibc 2.30.
+// A condition variable on CLOCK_MONOTONIC: std::condition_variable needs glibc 2.30 for that.
 class Condition {
  public:
   Condition() {
@@ -49,12 +55,7 @@ class Condition {
 
   void Notify() { pthread_cond_broadcast(&condition_); }
 
-  template <typename Predicate>
-  void Wait(std::unique_lock<std::mutex>& lock, Predicate done) {
-    while (!done()) pthread_cond_wait(&condition_, lock.mutex()->native_handle());
-  }
-
-  // Whether it was done before the deadline.
+  // Waits until it is done, or until the deadline. Returns whether it is done.
   template <typename Predicate>
   bool WaitUntil(std::unique_lock<std::mutex>& lock, const Deadline& deadline, Predicate done) {
     while (!done()) {

@@ -11,19 +11,11 @@ namespace {
 
 constexpr int kNone = -1;
 
-constexpr size_t Cost(Holding holding) { return static_cast<size_t>(holding); }
-
 }  // namespace
 
-HoldingPlan PlanHoldings(size_t vbds, size_t descriptors) {
-  if (descriptors < vbds) return {0, descriptors};
-  constexpr size_t kMore = Cost(Holding::kFiles) - Cost(Holding::kFolder);
-  const size_t files = std::min(vbds, (descriptors - vbds) / kMore);
-  return {files, vbds - files};
-}
-
-VbdSet::VbdSet(std::string devices, size_t descriptors)
-    : devices_(std::move(devices)), descriptors_(descriptors - std::min(descriptors, kReserve)) {
+VbdSet::VbdSet(std::string devices, size_t max_open_files)
+    : devices_(std::move(devices)),
+      max_open_files_(max_open_files - std::min(max_open_files, kReserve)) {
   reserve_.fill(kNone);
   FillReserve();
 }
@@ -31,15 +23,21 @@ VbdSet::VbdSet(std::string devices, size_t descriptors)
 VbdSet::~VbdSet() { Close(); }
 
 void VbdSet::Prepare(const std::vector<Key>& vbds) {
-  prepared_.clear();
-  size_t used = CountDescriptors();
   for (const Key& key : vbds) {
     const Row* row = Find(key);
-    if (row != nullptr && row->vbd->is_open()) continue;
-    // Its folder, held, is it for certain; its files follow when it is known what to do with it.
-    const Holding holding = used < descriptors_ ? Holding::kFolder : Holding::kNothing;
-    used += Cost(holding);
-    prepared_[key] = Open(key, holding);
+    std::array<double, kColumns> unused;
+    if (row != nullptr && Read(row->vbd.get(), unused.data()).error == 0) continue;
+    Discard({key});
+    prepared_[key] = Open(key);
+  }
+}
+
+void VbdSet::Discard(const std::vector<Key>& vbds) {
+  for (const Key& key : vbds) {
+    const auto found = prepared_.find(key);
+    if (found == prepared_.end()) continue;
+    held_ -= found->second.vbd->is_held();
+    prepared_.erase(found);
   }
 }
 
@@ -60,52 +58,33 @@ size_t VbdSet::Assign(const std::vector<Key>& rows) {
   }
   rows_ = std::move(next);
   prepared_.clear();
-
-  const HoldingPlan plan = PlanHoldings(rows_.size(), descriptors_);
-  const auto planned = [&plan](size_t i) {
-    if (i < plan.files) return Holding::kFiles;
-    return i < plan.files + plan.folders ? Holding::kFolder : Holding::kNothing;
-  };
-  // Those that are to hold less make room for the others.
-  for (const bool more : {false, true}) {
-    for (size_t i = 0; i < rows_.size(); ++i) {
-      Row& row = rows_[i];
-      const Holding holding = planned(i);
-      if (!row.vbd->is_open() || row.vbd->holding() == holding) continue;
-      if ((Cost(holding) > Cost(row.vbd->holding())) != more) continue;
-      // With too few descriptors it goes on as it is.
-      const Failure failure = row.vbd->Hold(holding);
-      if (!row.vbd->is_open()) row.failure = failure;
-    }
-  }
+  held_ = static_cast<size_t>(
+      std::count_if(rows_.begin(), rows_.end(), [](const Row& row) { return row.vbd->is_held(); }));
   FillReserve();
   return static_cast<size_t>(std::count_if(rows_.begin(), rows_.end(),
                                            [](const Row& row) { return !row.vbd->is_open(); }));
 }
 
-VbdSet::Row VbdSet::Open(Key key, Holding holding) {
+VbdSet::Row VbdSet::Open(Key key) {
   const auto [domid, devid] = key;
-  Row row{key, std::make_unique<VbdStatistics>(StatisticsFolder(devices_, domid, devid)), {}};
-  row.failure = row.vbd->Open(holding);
+  Row row{key, std::make_unique<VbdStatistics>(StatisticsDirectory(devices_, domid, devid)), {}};
+  row.failure = row.vbd->Open(HasRoom());
   if (IsOutOfDescriptors(row.failure.error)) {
     ReleaseReserve();
-    row.failure = row.vbd->Open(Holding::kNothing);
+    row.failure = row.vbd->Open(false);
     FillReserve();
   }
+  held_ += row.vbd->is_held();
   return row;
 }
+
+bool VbdSet::HasRoom() const { return (held_ + 1) * kCounters <= max_open_files_; }
 
 const VbdSet::Row* VbdSet::Find(Key key) const {
   const auto row =
       std::lower_bound(rows_.begin(), rows_.end(), key,
                        [](const Row& it, const Key& wanted) { return it.key < wanted; });
   return row != rows_.end() && row->key == key ? &*row : nullptr;
-}
-
-size_t VbdSet::CountDescriptors() const {
-  size_t count = 0;
-  for (const Row& row : rows_) count += Cost(row.vbd->holding());
-  return count;
 }
 
 template <typename Number>
@@ -116,12 +95,8 @@ size_t VbdSet::Sample(Number* values, uint32_t* failures) {
     Number* numbers = values + i * kColumns;
     Failure failure = row.failure;
     if (row.vbd->is_open()) {
-      failure = row.vbd->Read(kAllCounters, numbers);
-      if (IsOutOfDescriptors(failure.error)) failure = ReadWithReserve(row.vbd.get(), numbers);
-      if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) {
-        row.vbd->Close();
-        row.failure = failure;
-      }
+      failure = Read(row.vbd.get(), numbers);
+      if (!row.vbd->is_open()) row.failure = failure;
     }
     failures[i] = failure.Encoded();
     if (failure.error != 0) {
@@ -135,11 +110,21 @@ size_t VbdSet::Sample(Number* values, uint32_t* failures) {
 template size_t VbdSet::Sample(double*, uint32_t*);
 template size_t VbdSet::Sample(int64_t*, uint32_t*);
 
+// Reads a row. One that fails for another reason than too few descriptors is closed.
 template <typename Number>
-Failure VbdSet::ReadWithReserve(VbdStatistics* vbd, Number* values) {
-  ReleaseReserve();
-  const Failure failure = vbd->Read(kAllCounters, values);
-  FillReserve();
+Failure VbdSet::Read(VbdStatistics* vbd, Number* values) {
+  const bool was_held = vbd->is_held();
+  // What was beyond the budget is held when there is room: it has to be opened anyway.
+  if (!was_held && vbd->is_open() && HasRoom()) vbd->Hold();
+  Failure failure = vbd->Read(kAllCounters, values);
+  if (IsOutOfDescriptors(failure.error)) {
+    ReleaseReserve();
+    failure = vbd->Read(kAllCounters, values);
+    FillReserve();
+  }
+  if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) vbd->Close();
+  held_ += vbd->is_held();
+  held_ -= was_held;
   return failure;
 }
 
@@ -159,6 +144,7 @@ void VbdSet::ReleaseReserve() {
 void VbdSet::Close() {
   rows_.clear();
   prepared_.clear();
+  held_ = 0;
   ReleaseReserve();
 }
 

@@ -13,47 +13,40 @@
 
 namespace xen_block_stats {
 
-// How many of the first vbds hold their files, and how many of the next ones their folder.
-struct HoldingPlan {
-  size_t files;
-  size_t folders;
-};
-
-// What so many vbds hold within so many descriptors, with as few look-ups of paths as possible.
-HoldingPlan PlanHoldings(size_t vbds, size_t descriptors);
-
-// The statistics of many vbds, a row each, read all at once. They stay within a number of
-// descriptors, and those that it does not reach for are read through descriptors of the moment. Not
-// for two threads at a time.
+// The statistics of many vbds, a row each, read all at once. The vbds hold their files within a
+// budget of descriptors; beyond it, each read opens and closes them. Not thread-safe.
 class VbdSet {
  public:
   // Which vbd: its domid and its devid.
   using Key = std::pair<uint32_t, uint32_t>;
 
-  // devices: the folder .../bus/xen-backend/devices. descriptors: how many it may hold.
-  VbdSet(std::string devices, size_t descriptors);
+  // devices: the directory .../bus/xen-backend/devices. max_open_files: the budget.
+  VbdSet(std::string devices, size_t max_open_files);
   ~VbdSet();
   VbdSet(const VbdSet&) = delete;
   VbdSet& operator=(const VbdSet&) = delete;
 
-  // Opens those of these vbds that no open row is about, for the next Assign(). Whoever asks
-  // xenstore between the two what they are knows what has been opened: a device is made after its
-  // nodes.
+  // Opens these vbds, but for those whose row can be read, until the next Assign(). To be called
+  // before xenstore is asked what they are: the kernel makes a device after its nodes, so that what
+  // is open then is either what xenstore describes afterwards, or removed and unreadable.
   void Prepare(const std::vector<Key>& vbds);
 
-  // Makes these its rows, in rising order: those that have been prepared, and those that it has.
+  // Closes these of the prepared vbds.
+  void Discard(const std::vector<Key>& vbds);
+
+  // Makes these the rows, in rising order: prepared vbds, and rows that there are. Closes the rest.
   // Returns how many are not open.
   size_t Assign(const std::vector<Key>& rows);
 
   size_t size() const { return rows_.size(); }
 
-  // Reads all counters of all vbds into rows of kColumns numbers. One that fails has -1 in every
-  // column and its failure, encoded, at its row; it is closed until it is prepared again. Returns
+  // Reads all counters of all vbds into rows of kColumns numbers. A vbd that fails has -1 in every
+  // column, and its encoded Failure at its row; it is closed until it is prepared again. Returns
   // how many failed.
   template <typename Number>
   size_t Sample(Number* values, uint32_t* failures);
 
-  // Returns all descriptors, and has no rows then.
+  // Closes all descriptors and removes all rows.
   void Close();
 
  private:
@@ -63,19 +56,20 @@ class VbdSet {
     Failure failure;  // why it is not open
   };
 
-  Row Open(Key key, Holding holding);
+  Row Open(Key key);
+  bool HasRoom() const;
   const Row* Find(Key key) const;
-  size_t CountDescriptors() const;
   template <typename Number>
-  Failure ReadWithReserve(VbdStatistics* vbd, Number* values);
+  Failure Read(VbdStatistics* vbd, Number* values);
   void FillReserve();
   void ReleaseReserve();
 
   std::string devices_;
-  size_t descriptors_;
+  size_t max_open_files_;
+  size_t held_ = 0;  // vbds that hold their files
   std::vector<Row> rows_;
   std::map<Key, Row> prepared_;
-  // For reading through descriptors of the moment when the process has no others left.
+  // What it takes to read a vbd when the process has no descriptors left.
   static constexpr size_t kReserve = 2;
   std::array<int, kReserve> reserve_;
 };

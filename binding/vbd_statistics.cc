@@ -38,10 +38,10 @@ constexpr std::array<CounterFile, kCounters> kFiles = {{
 constexpr std::array<Counter, kCounters> kOpenOrder = {kWrSect, kRdSect, kDsReq, kFReq,
                                                        kWrReq,  kRdReq,  kOoReq};
 
-int OpenRetrying(int folder, const char* path, int flags) {
+int OpenRetrying(int directory, const char* path, int flags) {
   int descriptor;
   do {
-    descriptor = openat(folder, path, flags | O_CLOEXEC);
+    descriptor = openat(directory, path, flags | O_CLOEXEC | O_NONBLOCK);  // a FIFO is no counter
   } while (descriptor < 0 && errno == EINTR);
   return descriptor;
 }
@@ -87,94 +87,96 @@ int ParseCounter(const char* text, size_t length, int64_t* value) {
   return 0;
 }
 
-std::string StatisticsFolder(const std::string& devices, uint32_t domid, uint32_t devid) {
+std::string StatisticsDirectory(const std::string& devices, uint32_t domid, uint32_t devid) {
   return devices + "/vbd-" + std::to_string(domid) + "-" + std::to_string(devid) + "/statistics";
 }
 
-VbdStatistics::VbdStatistics(std::string folder)
-    : folder_(std::move(folder)), folder_descriptor_(kMissing) {
+VbdStatistics::VbdStatistics(std::string directory) : directory_(std::move(directory)) {
   descriptors_.fill(kMissing);
 }
 
 VbdStatistics::~VbdStatistics() { Close(); }
 
-Failure VbdStatistics::Open(Holding holding) {
+Failure VbdStatistics::Open(bool hold) {
   Close();
   identity_.reset();
   seen_ = 0;
-  open_ = true;
-  const Failure failure = Hold(holding);
-  if (failure.error != 0) Close();
-  return failure;
-}
-
-Failure VbdStatistics::Hold(Holding holding) {
-  // Files are looked up in a folder that is held, not by its name again.
-  int folder = folder_descriptor_;
-  Failure failure;
-  if (folder == kMissing) failure = OpenFolder(&folder);
-  if (failure.error == 0 && holding == Holding::kFiles) {
-    failure = OpenMissing(folder);
-    if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
-  }
-  if (IsOutOfDescriptors(failure.error)) {
-    holding = holding_;
-  } else if (failure.error != 0) {
-    if (folder != kMissing && folder != folder_descriptor_) close(folder);
-    Close();
+  is_open_ = true;
+  if (hold) {
+    const Failure failure = Hold();
+    if (failure.error != 0) Close();
     return failure;
   }
-  holding_ = holding;
-  if (holding != Holding::kFiles) CloseFiles();
-  if (holding != Holding::kFolder) {
-    if (folder != kMissing) close(folder);
-    folder = kMissing;
+  int directory;
+  const Failure failure = OpenDirectory(&directory);
+  if (failure.error != 0) {
+    Close();
+  } else {
+    close(directory);
   }
-  folder_descriptor_ = folder;
   return failure;
 }
 
-Failure VbdStatistics::OpenFolder(int* folder) {
-  *folder = OpenRetrying(AT_FDCWD, folder_.c_str(), O_PATH | O_DIRECTORY);
-  if (*folder < 0) {
-    *folder = kMissing;
-    return {errno, kCounters};
+Failure VbdStatistics::Hold() {
+  int directory;
+  Failure failure = OpenDirectory(&directory);
+  if (failure.error == 0) {
+    failure = OpenMissing(directory);
+    close(directory);
+    if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
   }
+  if (failure.error == 0) {
+    is_held_ = true;
+  } else if (!IsOutOfDescriptors(failure.error)) {
+    Close();
+  } else if (!is_held_) {
+    CloseFiles();
+  }
+  return failure;
+}
+
+Failure VbdStatistics::OpenDirectory(int* directory) {
+  *directory = OpenRetrying(AT_FDCWD, directory_.c_str(), O_PATH | O_DIRECTORY);
+  if (*directory < 0) return {errno, kCounters};
   struct statx status;  // fstat would need glibc 2.33
-  int error = statx(*folder, "", AT_EMPTY_PATH, STATX_INO, &status) == 0 ? 0 : errno;
-  if (error == 0) {
-    const Identity identity{status.stx_dev_major, status.stx_dev_minor, status.stx_ino};
+  int error = 0;
+  if (statx(*directory, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0) {
+    error = errno;
+  } else {
+    // The kernel's own file system never uses an inode twice and knows no time of birth; others do.
+    if ((status.stx_mask & STATX_BTIME) == 0) status.stx_btime = {};
+    const Identity identity{status.stx_dev_major, status.stx_dev_minor, status.stx_ino,
+                            static_cast<uint64_t>(status.stx_btime.tv_sec),
+                            status.stx_btime.tv_nsec};
     if (identity_.has_value() && *identity_ != identity) error = ENODEV;
     identity_ = identity;
   }
   if (error == 0) return {};
-  close(*folder);
-  *folder = kMissing;
+  close(*directory);
   return {error, kCounters};
 }
 
-Failure VbdStatistics::OpenMissing(int folder) {
-  Failure failure;
+Failure VbdStatistics::OpenMissing(int directory) {
   for (const Counter counter : kOpenOrder) {
     int& descriptor = descriptors_[counter];
     if (descriptor != kMissing) continue;
-    descriptor = OpenRetrying(folder, kFiles[counter].name, O_RDONLY);
+    descriptor = OpenRetrying(directory, kFiles[counter].name, O_RDONLY);
     if (descriptor >= 0) {
       seen_ |= 1u << counter;
-    } else if (errno != ENOENT) {
-      failure = {errno, counter};
-      break;
+    } else {
+      descriptor = kMissing;
+      if (errno != ENOENT) return {errno, counter};
     }
   }
-  complete_ =
+  is_complete_ =
       descriptors_[kOpenOrder.front()] != kMissing && descriptors_[kOpenOrder.back()] != kMissing;
-  return failure;
+  return {};
 }
 
 template <typename Number>
 Failure VbdStatistics::Read(CounterSet wanted, Number* row) {
-  if (!open_) return {EBADF, kCounters};
-  return holding_ == Holding::kFiles ? ReadHeld(wanted, row) : ReadBriefly(wanted, row);
+  if (!is_open_) return {EBADF, kCounters};
+  return is_held_ ? ReadHeld(wanted, row) : ReadUnheld(wanted, row);
 }
 
 template Failure VbdStatistics::Read(CounterSet, double*);
@@ -182,8 +184,8 @@ template Failure VbdStatistics::Read(CounterSet, int64_t*);
 
 template <typename Number>
 Failure VbdStatistics::ReadHeld(CounterSet wanted, Number* row) {
-  if (!complete_) {
-    const Failure failure = Hold(Holding::kFiles);
+  if (!is_complete_) {
+    const Failure failure = Hold();
     // Without a descriptor to look for the rest, what is there can still be read.
     if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) return failure;
   }
@@ -193,7 +195,7 @@ Failure VbdStatistics::ReadHeld(CounterSet wanted, Number* row) {
     if (descriptors_[counter] != kMissing) {
       const int error = ReadCounter(descriptors_[counter], &value);
       if (error != 0) return {error, counter};
-    } else if (!complete_) {
+    } else if (!is_complete_) {
       return {ENOENT, counter};
     }
     if (!Store(counter, value, row)) return {EOVERFLOW, counter};
@@ -201,44 +203,36 @@ Failure VbdStatistics::ReadHeld(CounterSet wanted, Number* row) {
   return {};
 }
 
-// One file after the other, each opened and closed: it takes no more than two descriptors.
 template <typename Number>
-Failure VbdStatistics::ReadBriefly(CounterSet wanted, Number* row) {
-  for (unsigned counter = 0; counter < kCounters; ++counter) {
-    if ((wanted & (1u << counter)) != 0) Store(counter, -1, row);
-  }
-  int folder = folder_descriptor_;
-  Failure failure;
-  if (folder == kMissing) failure = OpenFolder(&folder);
+Failure VbdStatistics::ReadUnheld(CounterSet wanted, Number* row) {
+  int directory;
+  Failure failure = OpenDirectory(&directory);
   if (failure.error != 0) return failure;
-  failure = VisitFiles(folder, wanted, [row](Counter counter, int descriptor) {
-    int64_t value = -1;
-    const int error = ReadCounter(descriptor, &value);
-    if (error != 0) return error;
-    return Store(counter, value, row) ? 0 : EOVERFLOW;
-  });
-  if (folder != folder_descriptor_) close(folder);
+  failure = ReadFiles(directory, wanted, row);
+  close(directory);
   if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
   return failure;
 }
 
-// Opens each of the files, has it visited, and closes it. One that is not there is passed over,
-// unless it has been there, or is in every kernel: then the device is coming or going.
-template <typename Visitor>
-Failure VbdStatistics::VisitFiles(int folder, CounterSet wanted, Visitor visit) {
+// Opens, reads and closes one file after the other. A missing file is -1, unless it has been there
+// or is in every kernel: then the device is coming or going.
+template <typename Number>
+Failure VbdStatistics::ReadFiles(int directory, CounterSet wanted, Number* row) {
   for (const Counter counter : kOpenOrder) {
     if ((wanted & (1u << counter)) == 0) continue;
-    const int descriptor = OpenRetrying(folder, kFiles[counter].name, O_RDONLY);
+    const int descriptor = OpenRetrying(directory, kFiles[counter].name, O_RDONLY);
     int error = 0;
+    int64_t value = -1;
     if (descriptor >= 0) {
       seen_ |= 1u << counter;
-      error = visit(counter, descriptor);
+      error = ReadCounter(descriptor, &value);
       close(descriptor);
     } else if (errno != ENOENT || (seen_ & (1u << counter)) != 0 || counter == kOpenOrder.front() ||
                counter == kOpenOrder.back()) {
       error = errno;
     }
     if (error != 0) return {error, counter};
+    if (!Store(counter, value, row)) return {EOVERFLOW, counter};
   }
   return {};
 }
@@ -252,10 +246,8 @@ void VbdStatistics::CloseFiles() {
 
 void VbdStatistics::Close() {
   CloseFiles();
-  if (folder_descriptor_ != kMissing) close(folder_descriptor_);
-  folder_descriptor_ = kMissing;
-  holding_ = Holding::kNothing;
-  open_ = false;
+  is_held_ = false;
+  is_open_ = false;
 }
 
 }  // namespace xen_block_stats

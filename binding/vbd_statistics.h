@@ -8,7 +8,7 @@
 
 namespace xen_block_stats {
 
-// The counters of a vbd: the files of its statistics folder, in the order of a row's columns.
+// The counters of a vbd: the files of its statistics directory, in the order of a row's columns.
 enum Counter : unsigned {
   kRdReq,   // rd_req:  read requests
   kRdSect,  // rd_sect: sectors read, of 512 bytes
@@ -40,8 +40,8 @@ enum Column : unsigned {
 };
 
 // Why something was not done: an errno and the counter whose file it was about, or kCounters for
-// the folder. Two are ours: EBADMSG, the file does not hold a number; EOVERFLOW, the number is
-// not below 2^63. error is 0 if all went well.
+// the directory. Two are of this package: EBADMSG, the file does not hold a number; EOVERFLOW, the
+// number is not below 2^63. error is 0 if all went well.
 struct Failure {
   int error = 0;
   unsigned counter = kCounters;
@@ -58,66 +58,61 @@ bool IsOutOfDescriptors(int error);
 // writes no zeros in front.
 int ParseCounter(const char* text, size_t length, int64_t* value);
 
-// The folder with the statistics of a vbd, below .../bus/xen-backend/devices.
-std::string StatisticsFolder(const std::string& devices, uint32_t domid, uint32_t devid);
+// The directory with the statistics of a vbd, below .../bus/xen-backend/devices.
+std::string StatisticsDirectory(const std::string& devices, uint32_t domid, uint32_t devid);
 
-// What a vbd keeps open from one read to the next. Each costs that many descriptors, and the less
-// it keeps the longer a read takes: look-ups of paths are most of it.
-enum class Holding : unsigned { kNothing = 0, kFolder = 1, kFiles = kCounters };
-
-// The statistics of one vbd. Not for two threads at a time.
+// The statistics of one vbd. Not thread-safe.
 class VbdStatistics {
  public:
-  explicit VbdStatistics(std::string folder);
+  explicit VbdStatistics(std::string directory);
   ~VbdStatistics();
   VbdStatistics(const VbdStatistics&) = delete;
   VbdStatistics& operator=(const VbdStatistics&) = delete;
 
-  // Opens what there is of the counters' files; it fails if there is none. If they are not to be
-  // held, whether there are any turns out when they are read.
-  Failure Open(Holding holding = Holding::kFiles);
+  // Opens the counters' files and holds them, one descriptor each, so that a read is one pread a
+  // counter. Without hold, only notes which directory it is: each read then opens what it needs.
+  // Fails if the directory, or every file in it, is missing.
+  Failure Open(bool hold = true);
 
-  // Has it, while it is open, keep more or less open; never does it become another vbd by that.
-  // When there are too few descriptors it stays as it was, after any other failure it is closed.
-  Failure Hold(Holding holding);
+  // Holds the files from now on, if the directory is still the one that was opened. With too few
+  // descriptors it stays as it was; after any other failure it is closed.
+  Failure Hold();
 
-  // Reads the wanted counters into their columns of the row; the others are left alone. With files
-  // that are held that is one pread each. A counter that the kernel does not have is -1; one whose
-  // file the kernel is just making or removing is a failure (ENOENT). After a failure the row means
-  // nothing. A device that is gone gives ENODEV or ENOENT, for ever, also
-  // when another one has come in its place; one that was closed, EBADF.
+  // Reads the wanted counters into their columns of the row; leaves the others alone. A counter
+  // that the kernel does not have is -1; one whose file the kernel is just making or removing is a
+  // failure (ENOENT). After a failure the content of the row is undefined. A removed device gives
+  // ENODEV or ENOENT for ever, even if another device has its name now; a closed one gives EBADF.
   template <typename Number>
   Failure Read(CounterSet wanted, Number* row);
 
   void Close();
 
-  bool is_open() const { return open_; }
-  Holding holding() const { return holding_; }
+  bool is_open() const { return is_open_; }
+  bool is_held() const { return is_held_; }
 
  private:
-  Failure OpenFolder(int* folder);
-  Failure OpenMissing(int folder);
+  Failure OpenDirectory(int* directory);
+  Failure OpenMissing(int directory);
   template <typename Number>
   Failure ReadHeld(CounterSet wanted, Number* row);
   template <typename Number>
-  Failure ReadBriefly(CounterSet wanted, Number* row);
-  template <typename Visitor>
-  Failure VisitFiles(int folder, CounterSet wanted, Visitor visit);
+  Failure ReadUnheld(CounterSet wanted, Number* row);
+  template <typename Number>
+  Failure ReadFiles(int directory, CounterSet wanted, Number* row);
   void CloseFiles();
 
-  std::string folder_;
-  Holding holding_ = Holding::kNothing;
-  bool open_ = false;
-  int folder_descriptor_;
+  std::string directory_;
+  bool is_open_ = false;
+  bool is_held_ = false;
   std::array<int, kCounters> descriptors_;
-  // The folder that was opened, by its file system and inode: one of the same name may be another
-  // vbd's.
-  using Identity = std::array<uint64_t, 3>;
+  // Which directory was opened: file system, inode, time of birth. One of the same name may be
+  // another vbd's.
+  using Identity = std::array<uint64_t, 5>;
   std::optional<Identity> identity_;
   // The counters whose files have been there.
   CounterSet seen_ = 0;
-  // False while files may be missing because the kernel is just making the folder.
-  bool complete_ = false;
+  // False while files may be missing because the kernel is just making the directory.
+  bool is_complete_ = false;
 };
 
 }  // namespace xen_block_stats

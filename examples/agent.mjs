@@ -1,9 +1,9 @@
-// An agent with metrics of its own, which gives those of Xen's disks with them.
+// An agent that exports metrics of its own and of Xen's disks.
 //
 //     node agent.mjs [port]
 //
-// It needs prom-client, from npm. xen-block-stats/prometheus has ready-made metrics with more to them:
-// this is how to make one's own.
+// It needs prom-client, from npm. xen-block-stats/prometheus has ready-made metrics with more labels;
+// this example defines its own.
 
 import { createServer } from 'node:http';
 import client from 'prom-client';
@@ -21,13 +21,13 @@ const METRICS = {
 client.collectDefaultMetrics();
 
 const xen = connect();
-const set = xen.diskSet();
+const set = await xen.diskSet();
 const metrics = Object.entries(METRICS).map(([name, { help, column }]) => ({
   metric: new client.Counter({ name, help, labelNames: LABELS }),
   column: set.columns.indexOf(column),
 }));
 
-/** The counters are the kernel's: every scrape reads them all, in one call. */
+/** Reads all counters from the kernel, in one call, and replaces the metrics' values. */
 function update() {
   const { disks, values, columns } = set.sample();
   for (const { metric, column } of metrics) {

@@ -1,4 +1,4 @@
-// A test of a program of one's own, where there is no Xen.
+// A test of a small program, where there is no Xen.
 //
 //     node --test own.test.mjs
 
@@ -7,17 +7,18 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 
-/** The program: the disks that were written to more than so much since the last look. */
+/** The program: finds the disks that were written to faster than a limit. */
 class WriteAlarm {
   #set;
   #limit;
 
-  constructor(xen, kilobytesPerSecond) {
-    this.#set = xen.diskSet().sample();
+  constructor(set, kilobytesPerSecond) {
+    this.#set = set.sample();
     this.#limit = kilobytesPerSecond;
   }
 
-  look() {
+  /** The disks that exceeded the limit since the last check. */
+  check() {
     const rates = this.#set.sample().rates();
     return this.#set.disks
       .filter((_, i) => rates[i]?.wkBPerSec > this.#limit)
@@ -43,18 +44,18 @@ afterEach(async () => {
   await host.stop();
 });
 
-test('names the disks that are written to too much', async () => {
-  const alarm = new WriteAlarm(xen, 1024);
+test('finds the disks that are written to too fast', async () => {
+  const alarm = new WriteAlarm(await xen.diskSet(), 1024);
   await host.io(2, 'xvda', { writeBytes: 2 ** 40 });
   await host.io(1, 'xvda', { readBytes: 2 ** 40 });
-  assert.deepEqual(alarm.look(), ['db xvda']);
-  assert.deepEqual(alarm.look(), []);
+  assert.deepEqual(alarm.check(), ['db xvda']);
+  assert.deepEqual(alarm.check(), []);
 });
 
-test('is not alarmed when a guest’s driver starts again', async () => {
+test('finds nothing when a guest’s driver reconnects', async () => {
   await host.io(2, 'xvda', { writeBytes: 2 ** 40 });
-  const alarm = new WriteAlarm(xen, 1024);
+  const alarm = new WriteAlarm(await xen.diskSet(), 1024);
   await host.disconnectFrontend(2, 'xvda');
   await host.connectFrontend(2, 'xvda');
-  assert.deepEqual(alarm.look(), []);
+  assert.deepEqual(alarm.check(), []);
 });

@@ -1,4 +1,4 @@
-// Writes a line of JSON for every disk and sample: what the disk did in the last second.
+// Writes a line of JSON for every disk and sample: its counters and its rates since the last sample.
 //
 //     node sampler.mjs [seconds between samples] [how many samples]
 
@@ -8,9 +8,9 @@ import { connect } from 'xen-block-stats';
 const [seconds = '1', count = 'Infinity'] = process.argv.slice(2);
 
 const xen = connect();
-const set = xen.diskSet();
+const set = await xen.diskSet();
 
-// what happens between samples is said on stderr
+// disks that appear and disappear between samples are logged on stderr
 set.on('add', (disk) => console.error(`${disk.domain} has ${disk.name}`));
 set.on('remove', (disk) => console.error(`${disk.domain} has ${disk.name} no more`));
 

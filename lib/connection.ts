@@ -1,11 +1,18 @@
-import type { Host } from './disk';
-import { DiskSet, type DiskSetOptions } from './disk-set';
 import { Domain } from './domain';
-import { MAX_DOMID, identifyDomains, listDomids, type DomainIdentity } from './domain-identity';
 import { XenError, invalidType, outOfRange } from './errors';
+import type { Host } from './host';
+import { readSectorSize, type SectorSize } from './libvirt/sector-size';
 import { loadNative } from './native';
-import { checkSectorSize, type SectorSize } from './sector-size';
-import { Xenstore, type Query } from './xenstore';
+import { Options } from './options';
+import { DiskSet, type DiskSetOptions } from './sampling/disk-set';
+import { XenstoreClient, type Query } from './xenstore/client';
+import {
+  MAX_DOMID,
+  identifyDomain,
+  identifyDomains,
+  listDomids,
+  type DomainIdentity,
+} from './xenstore/domains';
 
 /** How {@link connect} connects. */
 export interface ConnectOptions {
@@ -13,22 +20,20 @@ export interface ConnectOptions {
   sectorSize?: SectorSize | undefined;
   /** How long a call may wait for xenstored, in milliseconds; default: 1000. */
   timeoutMs?: number | undefined;
-  /** The folder that has `bus/xen-backend/devices`; default: `/sys`. */
+  /** The directory that has `bus/xen-backend/devices`; default: `SYSFS_PATH`, else `/sys`. */
   sysfs?: string | undefined;
   /**
-   * The path of xenstored's socket; default: where Xen's own tools look for it (`XENSTORED_PATH`,
-   * `XENSTORED_RUNDIR`, `/var/run/xenstored/socket`, the kernel's xenbus device).
+   * The path of xenstored's socket, for tests and simulators; default: where libxenstore finds it
+   * (`XENSTORED_PATH`, `XENSTORED_RUNDIR`, `/var/run/xenstored/socket`, the kernel's xenbus device).
+   *
+   * libxenstore is told by the environment only: the variable `XENSTORED_PATH` is set while a connection
+   * is made, and another thread that reads the environment at that moment may see it. In production, set
+   * `XENSTORED_PATH` in place of this option.
    */
   xenstore?: string | undefined;
 }
 
-/** How xenstored is reached. */
-interface Reach {
-  readonly socket: string | undefined;
-  readonly timeoutMs: number;
-}
-
-/** As far as timers reach. */
+/** The longest timeout of a timer, in milliseconds. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -37,62 +42,47 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  * Connects to the Xen host that this runs on, like libvirt's `virConnectOpen("xen:///system")`.
  *
  * @throws {@link XenError} `ERR_XENSTORE_CONNECT`, `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_IO`,
- * `ERR_XEN_UNSUPPORTED_PLATFORM`.
+ * `ERR_XEN_NO_LIBXENSTORE`, `ERR_XEN_UNSUPPORTED_PLATFORM`.
  */
-export function connect(options: ConnectOptions = {}): Connection {
-  if (typeof options !== 'object' || (options as unknown) === null) {
-    throw invalidType('options', 'of type object', options);
-  }
-  const { sectorSize, timeoutMs = 1000, sysfs = '/sys', xenstore } = options;
-  checkSectorSize(sectorSize);
-  if (typeof timeoutMs !== 'number') {
-    throw invalidType('options.timeoutMs', 'of type number', timeoutMs);
-  }
+export function connect(options?: ConnectOptions): Connection {
+  const given = new Options(options);
+  const reach = {
+    sectorSize: readSectorSize(given) ?? 'physical',
+    timeoutMs: given.number('timeoutMs') ?? 1000,
+    sysfs: given.path('sysfs') ?? (process.env['SYSFS_PATH'] || '/sys'),
+    socket: given.path('xenstore'),
+  };
+  const { timeoutMs } = reach;
   if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
     throw outOfRange('options.timeoutMs', `more than 0 and at most ${MAX_TIMEOUT_MS}`, timeoutMs);
   }
-  checkFile('options.sysfs', sysfs);
-  if (xenstore !== undefined) checkFile('options.xenstore', xenstore);
 
   const native = loadNative();
-  const store = new Xenstore(native, xenstore, timeoutMs);
+  const xenstore = new XenstoreClient({ native, ...reach });
   try {
-    // a relative path is below the asking domain's own folder
-    const [own] = store.query().read(['domid']);
+    // a relative path is below the directory of the asking domain
+    const [own] = xenstore.query().read(['domid']);
     const ownDomid = /^[0-9]{1,5}$/.test(own ?? '') ? Number(own) : 0;
-    return new Connection(
-      { native, sysfs, ownDomid },
-      store,
-      { socket: xenstore, timeoutMs },
-      sectorSize ?? 'physical',
-    );
+    return new Connection({ native, ...reach, ownDomid }, xenstore);
   } catch (error) {
-    store.close();
+    xenstore.close();
     throw error;
   }
-}
-
-function checkFile(argument: string, path: unknown): void {
-  if (typeof path !== 'string') throw invalidType(argument, 'of type string', path);
-  if (path === '' || path.includes('\0')) throw outOfRange(argument, 'the path of a file', path);
 }
 
 /** A connection to a Xen host: see {@link connect}. */
 export class Connection {
   readonly #host: Host;
-  readonly #xenstore: Xenstore;
-  readonly #reach: Reach;
-  readonly #sectorSize: SectorSize;
+  readonly #xenstore: XenstoreClient;
   /** The domains that were given out, with the disks that they hold open. */
   readonly #domains = new Map<number, Domain>();
-  readonly #sets = new Set<{ close: () => void }>();
+  /** The sets that are open. One that is not referenced any more can be collected. */
+  readonly #sets = new Set<WeakRef<{ close: () => void }>>();
 
   /** @internal */
-  constructor(host: Host, xenstore: Xenstore, reach: Reach, sectorSize: SectorSize) {
+  constructor(host: Host, xenstore: XenstoreClient) {
     this.#host = host;
     this.#xenstore = xenstore;
-    this.#reach = reach;
-    this.#sectorSize = sectorSize;
   }
 
   /**
@@ -102,18 +92,17 @@ export class Connection {
    * `ERR_XEN_CLOSED`.
    */
   domains(): Domain[] {
-    const domains = this.#identifyAll(this.#xenstore.query()).map((it) => this.#domain(it));
-    for (const [domid, domain] of this.#domains) {
-      if (!domains.includes(domain)) this.#forget(domid);
-    }
-    return domains;
+    const query = this.#xenstore.query();
+    const domids = this.#list(query);
+    return identifyDomains(query, this.#host.ownDomid, domids).map((it) => this.#domain(it));
   }
 
   /**
-   * A running domain. Ask twice and it is the same object, as long as it is the same domain.
+   * A running domain. Asked again, it gives the same object as long as it is the same domain.
    *
    * @param ref - its domid (a number, 0 to 32751), its name or its UUID.
-   * @throws as {@link Connection.domains}, and `ERR_XEN_NO_DOMAIN`.
+   * @throws as {@link Connection.domains}, and `ERR_XEN_NO_DOMAIN` if there is none, or if several have
+   * this name.
    */
   domain(ref: number | string): Domain {
     if (typeof ref === 'number') return this.#byDomid(ref);
@@ -123,33 +112,27 @@ export class Connection {
 
   /**
    * The disks that blkback serves to all guests, or to those that match: read all at once, and kept
-   * current by xenstore's watches. It looks at them all before it returns: on a host with thousands of
-   * disks that takes a while.
+   * current by xenstore's watches. It does not block the event loop. On a host with thousands of disks it
+   * may take longer than `timeoutMs` to read what they are: give `connect()` more.
    *
    * @throws as {@link Connection.domains}.
    */
-  diskSet(options?: DiskSetOptions & { bigint?: false }): DiskSet;
-  diskSet(options: DiskSetOptions & { bigint: true }): DiskSet<bigint>;
-  diskSet(options?: DiskSetOptions): DiskSet | DiskSet<bigint>;
-  diskSet(options: DiskSetOptions = {}): DiskSet | DiskSet<bigint> {
-    if (typeof options !== 'object' || (options as unknown) === null) {
-      throw invalidType('options', 'of type object', options);
-    }
+  async diskSet(options?: DiskSetOptions & { bigint?: false }): Promise<DiskSet>;
+  async diskSet(options: DiskSetOptions & { bigint: true }): Promise<DiskSet<bigint>>;
+  async diskSet(options?: DiskSetOptions): Promise<DiskSet | DiskSet<bigint>>;
+  async diskSet(options?: DiskSetOptions): Promise<DiskSet | DiskSet<bigint>> {
     this.#xenstore.checkOpen();
-    const { socket, timeoutMs } = this.#reach;
-    const forget = (set: { close: () => void }) => this.#sets.delete(set);
-    const set =
-      options.bigint === true
-        ? new DiskSet<bigint>(this.#host, socket, timeoutMs, options, forget)
-        : new DiskSet(this.#host, socket, timeoutMs, options, forget);
-    this.#sets.add(set);
-    return set;
+    const set = new DiskSet(this.#host, options, () => this.#sets.delete(ref));
+    const ref = new WeakRef<{ close: () => void }>(set);
+    for (const other of this.#sets) if (other.deref() === undefined) this.#sets.delete(other);
+    this.#sets.add(ref);
+    return set.start();
   }
 
-  /** Ends the connection and closes all that was opened through it. */
+  /** Ends the connection and closes all that was opened through it. Again, it does nothing. */
   close(): void {
     this.#xenstore.close();
-    for (const set of this.#sets) set.close();
+    for (const set of this.#sets) set.deref()?.close();
     for (const domid of this.#domains.keys()) this.#forget(domid);
   }
 
@@ -161,41 +144,43 @@ export class Connection {
     if (!Number.isInteger(domid) || domid < 0 || domid > MAX_DOMID) {
       throw outOfRange('ref', `an integer from 0 to ${MAX_DOMID}`, domid);
     }
-    const query = this.#xenstore.query();
-    const [identity] = identifyDomains(query, this.#host.ownDomid, [domid]);
-    if (identity === undefined) {
-      throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching id ${domid} is running`, {
-        domid,
-      });
-    }
-    return this.#domain(identity);
+    const identity = identifyDomain(this.#xenstore.query(), this.#host.ownDomid, domid);
+    if (identity !== undefined) return this.#domain(identity);
+    throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching id ${domid} is running`, {
+      domid,
+    });
   }
 
   #byText(text: string): Domain {
-    const identities = this.#identifyAll(this.#xenstore.query());
-    const identity =
-      identities.find(({ name }) => name === text) ??
-      identities.find(({ uuid }) => uuid === text.toLowerCase());
-    if (identity === undefined) {
-      const key = UUID.test(text) ? 'uuid' : 'name';
+    const query = this.#xenstore.query();
+    const all = identifyDomains(query, this.#host.ownDomid, this.#list(query));
+    const named = all.filter(({ name }) => name === text);
+    if (named.length > 1) {
+      const domids = named.map(({ domid }) => domid).join(', ');
       throw new XenError(
         'ERR_XEN_NO_DOMAIN',
-        `no domain with matching ${key} '${text}' is running`,
+        `${named.length} domains are named '${text}': give the domid (${domids}) or the uuid`,
       );
     }
-    return this.#domain(identity);
+    const identity = named[0] ?? all.find(({ uuid }) => uuid === text.toLowerCase());
+    if (identity !== undefined) return this.#domain(identity);
+    const key = UUID.test(text) ? 'uuid' : 'name';
+    throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching ${key} '${text}' is running`);
   }
 
-  #identifyAll(query: Query): DomainIdentity[] {
-    const { ownDomid } = this.#host;
-    return identifyDomains(query, ownDomid, listDomids(query, ownDomid));
+  /** The domids of the running domains. Closes what is held of others. */
+  #list(query: Query): number[] {
+    const domids = listDomids(query, this.#host.ownDomid);
+    const running = new Set(domids);
+    for (const domid of this.#domains.keys()) if (!running.has(domid)) this.#forget(domid);
+    return domids;
   }
 
   #domain(identity: DomainIdentity): Domain {
     const known = this.#domains.get(identity.domid);
-    if (known?.is(identity) === true) return known;
+    if (known?.update(identity) === true) return known;
     this.#forget(identity.domid);
-    const domain = new Domain(this.#host, this.#xenstore, this.#sectorSize, identity);
+    const domain = new Domain(this.#host, this.#xenstore, identity);
     this.#domains.set(identity.domid, domain);
     return domain;
   }

@@ -1,9 +1,11 @@
 import { types } from 'node:util';
-import { backendKind, type Reader } from './backend';
-import type { Domain } from './domain';
-import type { DiskInfo } from './disk-info';
+import { statisticsError } from './backends/blkback';
 import { XenError, invalidType, outOfRange } from './errors';
-import { ALL_COUNTERS, Column, counterSet, type Native, type Row } from './native';
+import type { Host } from './host';
+import { ALL_COUNTERS, BIGINTS, Column, NUMBERS, ROW_LENGTH, type Row, type Vbd } from './native';
+import { Options } from './options';
+import type { Query } from './xenstore/client';
+import type { DiskInfo } from './xenstore/disks';
 
 /**
  * The counters of a disk, as blkback keeps them since the guest's frontend connected: they start
@@ -33,13 +35,15 @@ export interface DiskStats<N extends number | bigint = number> {
 /** The order in which {@link Disk.readInto} fills an array. */
 export const DISK_COLUMNS = Object.freeze(Object.keys(Column)) as readonly (keyof DiskStats)[];
 
-/** What a disk needs to know of the connection that it was opened through. */
-export interface Host {
-  readonly native: Native;
-  /** The folder that has `bus/xen-backend/devices`. */
-  readonly sysfs: string;
-  /** The domain that we run in. */
-  readonly ownDomid: number;
+/** How a disk reads: with its statistics open or not, of the domain that it belongs to. */
+export interface DiskOwner {
+  readonly domid: number;
+  /**
+   * Opens a disk whose statistics cannot be read any more, if it has come back.
+   *
+   * @throws XenError if it has not.
+   */
+  reopen(disk: Disk, query: Query | undefined): void;
 }
 
 /**
@@ -49,25 +53,26 @@ export interface Host {
 export class Disk {
   /** The domid of the domain that has it. */
   readonly domid: number;
-  /** Its number. */
+  /** Its number, 0 to 2^31 - 1. */
   readonly devid: number;
-  /** Its name. */
+  /** Its name (`xvda`). */
   readonly name: string;
 
   readonly #host: Host;
-  readonly #domain: Domain;
+  readonly #owner: DiskOwner;
   #info: DiskInfo;
-  #reader: Reader | undefined;
+  /** Undefined while the statistics are not open. */
+  #vbd: Vbd | undefined;
 
   /** @internal */
-  constructor(host: Host, domain: Domain, info: DiskInfo) {
+  constructor(host: Host, owner: DiskOwner, info: DiskInfo, vbd: Vbd) {
     this.#host = host;
-    this.#domain = domain;
+    this.#owner = owner;
     this.#info = info;
-    this.domid = domain.domid;
+    this.#vbd = vbd;
+    this.domid = owner.domid;
     this.devid = info.devid;
     this.name = info.name;
-    this.open(info);
   }
 
   /** What the disk is, as it was described when it was last opened. */
@@ -85,12 +90,9 @@ export class Disk {
   read(options: { bigint: true }): DiskStats<bigint>;
   read(options?: { bigint?: boolean }): DiskStats | DiskStats<bigint>;
   read(options?: { bigint?: boolean }): DiskStats | DiskStats<bigint> {
-    if (options?.bigint === true) {
-      this.fill(counterSet(ALL_COUNTERS, true));
-      return toStats(this.#host.native.bigints);
-    }
-    this.fill(ALL_COUNTERS);
-    return toStats(this.#host.native.numbers);
+    const bigint = options !== undefined && new Options(options).boolean('bigint') === true;
+    this.fill(bigint ? BIGINTS : NUMBERS);
+    return bigint ? toStats(BIGINTS) : toStats(NUMBERS);
   }
 
   /**
@@ -102,64 +104,62 @@ export class Disk {
    * @throws as {@link Disk.read}.
    */
   readInto(array: Float64Array | BigInt64Array, offset = 0): void {
-    const bigint = types.isBigInt64Array(array);
-    if (!bigint && !types.isFloat64Array(array)) {
+    if (!types.isFloat64Array(array) && !types.isBigInt64Array(array)) {
       throw invalidType('array', 'an instance of Float64Array or BigInt64Array', array);
     }
     if (typeof offset !== 'number') throw invalidType('offset', 'of type number', offset);
-    const last = array.length - DISK_COLUMNS.length;
+    const last = array.length - ROW_LENGTH;
     if (!Number.isInteger(offset) || offset < 0 || offset > last) {
       throw last < 0
-        ? outOfRange('array.length', `at least ${DISK_COLUMNS.length}`, array.length)
+        ? outOfRange('array.length', `at least ${ROW_LENGTH}`, array.length)
         : outOfRange('offset', `an integer from 0 to ${last}`, offset);
     }
-    this.fill(counterSet(ALL_COUNTERS, bigint));
-    if (bigint) array.set(this.#host.native.bigints, offset);
-    else array.set(this.#host.native.numbers, offset);
+    this.fill(array, ALL_COUNTERS, offset);
   }
 
   /**
-   * Fills the addon's row; a disk that went away is looked for once more.
+   * Reads counters into an array; a disk that cannot be read is reopened once.
    *
+   * @param query - the call that this is part of, if it has asked xenstored already.
    * @internal
    */
-  fill(counters: number): void {
-    if (this.tryFill(counters)) return;
-    this.#domain.reopen(this);
-    const reader = this.#reader;
-    const failure = reader?.read(counters);
-    if (reader === undefined || failure === undefined) return;
+  fill(
+    array: Float64Array | BigInt64Array,
+    counters = ALL_COUNTERS,
+    offset = 0,
+    query?: Query,
+  ): void {
+    if (this.tryFill(array, counters, offset)) return;
+    this.#owner.reopen(this, query);
+    const failure = this.#vbd?.read(array, counters, offset) ?? 0;
+    if (failure === 0) return;
     this.close();
-    throw reader.error(failure);
+    const { sysfs } = this.#host;
+    const { domid, devid, name } = this;
+    throw statisticsError({ sysfs, domid, devid, name }, failure, 'pread');
   }
 
   /**
-   * Fills the addon's row, if the disk is where it was.
+   * Reads counters into an array, if the disk can be read.
    *
    * @internal
    */
-  tryFill(counters: number): boolean {
-    const reader = this.#reader;
-    if (reader === undefined) return false;
-    if (reader.read(counters) === undefined) return true;
+  tryFill(array: Float64Array | BigInt64Array, counters: number, offset = 0): boolean {
+    if (this.#vbd === undefined) return false;
+    if (this.#vbd.read(array, counters, offset) === 0) return true;
     this.close();
     return false;
   }
 
-  /** @internal */
-  get isOpen(): boolean {
-    return this.#reader !== undefined;
-  }
-
   /**
-   * Opens the statistics of the disk that is described so.
+   * Reads from these statistics from now on.
    *
    * @internal
    */
-  open(info: DiskInfo): void {
+  use(info: DiskInfo, vbd: Vbd): void {
     this.close();
     this.#info = info;
-    this.#reader = openReader(this.#host, this.#domain, info);
+    this.#vbd = vbd;
   }
 
   /**
@@ -167,24 +167,23 @@ export class Disk {
    *
    * @internal
    */
-  is(info: DiskInfo): boolean {
-    const { backend, source } = this.#info;
-    return info.backend === backend && info.source === source;
+  is({ backend, source }: DiskInfo): boolean {
+    return this.#info.backend === backend && this.#info.source === source;
   }
 
   /**
-   * Notes what has become known since the disk was opened.
+   * Completes the description with what has become known since.
    *
    * @internal
    */
-  learn(physicalSectorSize: number): void {
-    this.#info = { ...this.#info, physicalSectorSize };
+  update(more: Pick<DiskInfo, 'physicalSectorSize'>): void {
+    this.#info = Object.freeze({ ...this.#info, ...more });
   }
 
   /** @internal */
   close(): void {
-    this.#reader?.close();
-    this.#reader = undefined;
+    this.#vbd?.close();
+    this.#vbd = undefined;
   }
 }
 
@@ -203,39 +202,30 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
   };
 }
 
-function openReader(host: Host, domain: Domain, info: DiskInfo): Reader {
+/** Throws if blkback in this domain has no statistics of the disk, whatever the kernel says. */
+export function checkReadable(
+  info: DiskInfo,
+  ownDomid: number,
+  domid: number,
+  label: string,
+): void {
   const { name: disk, driver, kind, format, backendDomid } = info;
-  const { domid, label } = domain;
-  const open = backendKind(kind)?.open;
-  if (open === undefined) {
-    throw new XenError(
+  const refuse = (code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT', why: string) =>
+    new XenError(code, why, { domid, disk });
+  const of = `disk ${disk} of domain ${label}`;
+  if (kind !== 'vbd') {
+    throw refuse(
       'ERR_XEN_UNSUPPORTED_DRIVER',
-      `unsupported disk driver ${driver} (disk ${disk} of domain ${label} is served by ${kind}, not by blkback)`,
-      { domid, disk },
+      `unsupported disk driver ${driver} (${of} is served by ${kind}, not by blkback)`,
     );
   }
-  if (backendDomid !== host.ownDomid) {
-    throw new XenError(
+  if (backendDomid !== ownDomid) {
+    throw refuse(
       'ERR_XEN_UNSUPPORTED_DRIVER',
-      `unsupported disk driver ${driver} in domain ${backendDomid} (disk ${disk} of domain ${label} is served there: read it there)`,
-      { domid, disk },
+      `unsupported disk driver ${driver} in domain ${backendDomid} (${of} is served there: read it there)`,
     );
   }
   if (format !== 'raw') {
-    throw new XenError(
-      'ERR_XEN_UNSUPPORTED_FORMAT',
-      `unsupported format ${format} (disk ${disk} of domain ${label} is not raw)`,
-      { domid, disk },
-    );
-  }
-  try {
-    return open({ native: host.native, sysfs: host.sysfs, domid, devid: info.devid, disk });
-  } catch (cause) {
-    if (info.source !== undefined) throw cause;
-    throw new XenError(
-      'ERR_XEN_STATS_UNAVAILABLE',
-      `cannot open bus path: disk ${disk} of domain ${label} is an empty drive, which has no statistics`,
-      { domid, disk, cause },
-    );
+    throw refuse('ERR_XEN_UNSUPPORTED_FORMAT', `unsupported format ${format} (${of} is not raw)`);
   }
 }

@@ -1,3 +1,7 @@
+import { DomainDisks, type SkippedDisk } from './domain-disks';
+import type { Disk } from './disk';
+import { XenError, invalidType } from './errors';
+import type { Host } from './host';
 import {
   BLOCK_STATS_COUNTERS,
   roundCounters,
@@ -5,29 +9,27 @@ import {
   toBigints,
   toNumbers,
   type BlockCounters,
-} from './block-counters';
-import { Disk, type Host } from './disk';
-import { describeDisks, locateDisks, type DiskInfo } from './disk-info';
-import { identifyDomains, isSameDomain, type DomainIdentity } from './domain-identity';
-import { XenError, invalidType } from './errors';
-import { counterSet } from './native';
+} from './libvirt/block-stats';
 import {
   DEFAULT_SECTOR_SIZE,
-  checkSectorSize,
   parseSectorSize,
+  readSectorSize,
   warnOfLibvirtBytes,
   type SectorSize,
-} from './sector-size';
+} from './libvirt/sector-size';
 import {
   PARAMETER_COUNT,
   checkFlags,
-  checkParameterCount,
   countersOf,
+  readParameterCount,
   toTypedParameters,
   type TypedParameter,
-} from './typed-params';
-import { devidOf } from './vdev';
-import type { Query, Xenstore } from './xenstore';
+} from './libvirt/typed-params';
+import { BIGINTS, Counter, NUMBERS } from './native';
+import { Options } from './options';
+import type { Query, XenstoreClient } from './xenstore/client';
+import type { DiskInfo } from './xenstore/disks';
+import type { DomainIdentity } from './xenstore/domains';
 
 /** How the two calls of libvirt answer. */
 export interface BlockStatsOptions {
@@ -45,12 +47,6 @@ export interface BlockStatsFlagsOptions extends BlockStatsOptions {
   nparams?: number | undefined;
   /** libvirt's flags: 0 or `VIR_TYPED_PARAM_STRING_OKAY` (4). */
   flags?: number | undefined;
-}
-
-/** A disk that is not in a sum, and why. */
-export interface SkippedDisk {
-  readonly disk: string;
-  readonly error: XenError;
 }
 
 /** libvirt's `virDomainBlockStatsStruct`. What the backend does not count is -1. */
@@ -78,6 +74,13 @@ export interface BlockStatsParameters<N extends number | bigint = number> {
   skipped?: SkippedDisk[];
 }
 
+/** The options that libvirt's two calls have in common, once they are read. */
+interface ReadOptions {
+  readonly bigint: boolean;
+  readonly sectorSize: SectorSize;
+  readonly partial: boolean;
+}
+
 /** What was read, and what was left out if that was allowed. */
 interface Reading {
   readonly counters: BlockCounters<number> | BlockCounters<bigint>;
@@ -86,28 +89,32 @@ interface Reading {
 
 /** A running domain and its disks. */
 export class Domain {
-  /** Its number, which it has until it is stopped or restarted. */
-  readonly domid: number;
-  /** Its name; undefined if xenstore has none that we may read. */
-  readonly name: string | undefined;
-  /** Its UUID; undefined if xenstore has none that we may read. */
-  readonly uuid: string | undefined;
-
   readonly #host: Host;
-  readonly #xenstore: Xenstore;
-  readonly #sectorSize: SectorSize;
-  /** The disks that are open, by devid, and by every path that they were asked for by. */
-  readonly #disks = new Map<number, Disk>();
-  readonly #paths = new Map<string, Disk>();
+  readonly #xenstore: XenstoreClient;
+  readonly #disks: DomainDisks;
+  readonly #defaults: ReadOptions;
 
   /** @internal */
-  constructor(host: Host, xenstore: Xenstore, sectorSize: SectorSize, identity: DomainIdentity) {
+  constructor(host: Host, xenstore: XenstoreClient, identity: DomainIdentity) {
     this.#host = host;
     this.#xenstore = xenstore;
-    this.#sectorSize = sectorSize;
-    this.domid = identity.domid;
-    this.name = identity.name;
-    this.uuid = identity.uuid;
+    this.#disks = new DomainDisks(host, xenstore, identity);
+    this.#defaults = { bigint: false, sectorSize: host.sectorSize, partial: false };
+  }
+
+  /** Its number, which it has until it is stopped or restarted. */
+  get domid(): number {
+    return this.#disks.domid;
+  }
+
+  /** Its name, as xenstore last told it; undefined if xenstore has none that may be read. */
+  get name(): string | undefined {
+    return this.#disks.identity.name;
+  }
+
+  /** Its UUID; undefined if xenstore has none that may be read. */
+  get uuid(): string | undefined {
+    return this.#disks.identity.uuid;
   }
 
   /**
@@ -117,11 +124,11 @@ export class Domain {
    * `ERR_XENSTORE_IO`, `ERR_XEN_CLOSED`.
    */
   disks(): DiskInfo[] {
-    return this.#describeAll(this.#runningQuery());
+    return this.#disks.describeAll(this.#disks.runningQuery());
   }
 
   /**
-   * Opens a disk.
+   * Opens a disk. Asked again, it gives the same object as long as it is the same disk.
    *
    * @param path - any spelling of its name (`xvda`, `d0p0`, `51712`, `0xca00`), or its source if no
    * other disk of the domain has the same (`/dev/vg/web1-root`).
@@ -129,9 +136,10 @@ export class Domain {
    * `ERR_XEN_UNSUPPORTED_FORMAT`, `ERR_XEN_STATS_UNAVAILABLE`.
    */
   disk(path: string): Disk {
-    if (typeof path !== 'string') throw invalidType('path', 'of type string', path);
-    const disk = this.#paths.get(path);
-    return disk?.isOpen === true ? disk : this.#open(this.#runningQuery(), path);
+    checkPath(path);
+    const known = this.#disks.known(path);
+    if (known?.tryFill(NUMBERS, Counter.rdReq) === true) return known;
+    return this.#disks.open(this.#xenstore.query(), path);
   }
 
   /**
@@ -143,9 +151,10 @@ export class Domain {
   blockStats(path: string, options?: BlockStatsOptions & { bigint?: false }): BlockStats;
   blockStats(path: string, options: BlockStatsOptions & { bigint: true }): BlockStats<bigint>;
   blockStats(path: string, options?: BlockStatsOptions): BlockStats | BlockStats<bigint>;
-  blockStats(path: string, options: BlockStatsOptions = {}): BlockStats<number | bigint> {
-    this.#check(path, options);
-    const { counters, skipped } = this.#read(path, BLOCK_STATS_COUNTERS, options);
+  blockStats(path: string, options?: BlockStatsOptions): BlockStats<number | bigint> {
+    checkPath(path);
+    const read = options === undefined ? this.#defaults : this.#readOptions(new Options(options));
+    const { counters, skipped } = this.#read(path, BLOCK_STATS_COUNTERS, read);
     const { rdReq, rdBytes, wrReq, wrBytes, errs } = counters;
     return skipped === undefined
       ? { rdReq, rdBytes, wrReq, wrBytes, errs }
@@ -158,7 +167,7 @@ export class Domain {
    * the backend does not have is left out. Only what is asked for is read.
    *
    * @param path - as for {@link Domain.blockStats}.
-   * @throws as {@link Domain.disk}, and `ERR_XEN_UNSUPPORTED_FLAGS`.
+   * @throws as {@link Domain.blockStats}, and `ERR_XEN_UNSUPPORTED_FLAGS`.
    */
   blockStatsFlags(
     path: string,
@@ -174,20 +183,26 @@ export class Domain {
   ): BlockStatsParameters | BlockStatsParameters<bigint>;
   blockStatsFlags(
     path: string,
-    options: BlockStatsFlagsOptions = {},
+    options?: BlockStatsFlagsOptions,
   ): BlockStatsParameters<number | bigint> {
-    this.#check(path, options);
-    checkFlags(options.flags);
-    const nparams = checkParameterCount(options.nparams);
+    checkPath(path);
+    let read = this.#defaults;
+    let nparams: number = PARAMETER_COUNT;
+    if (options !== undefined) {
+      const given = new Options(options);
+      read = this.#readOptions(given);
+      checkFlags(given);
+      nparams = readParameterCount(given);
+    }
     if (nparams === 0) {
-      this.#runningQuery();
+      this.#disks.runningQuery();
       return { nparams: PARAMETER_COUNT, params: [] };
     }
-    let { counters, skipped } = this.#read(path, countersOf(nparams), options);
+    let { counters, skipped } = this.#read(path, countersOf(nparams), read);
     let params = toTypedParameters(counters, nparams);
     if (params.length < nparams && nparams < PARAMETER_COUNT) {
       // the kernel lacks one of the first: the next ones move up
-      ({ counters, skipped } = this.#read(path, countersOf(PARAMETER_COUNT), options));
+      ({ counters, skipped } = this.#read(path, countersOf(PARAMETER_COUNT), read));
       params = toTypedParameters(counters, nparams);
     }
     return skipped === undefined
@@ -196,258 +211,84 @@ export class Domain {
   }
 
   /**
-   * The domain in an error's words.
+   * Takes a newer description of the domain. Returns whether it is the same domain.
    *
    * @internal
    */
-  get label(): string {
-    return this.name ?? String(this.domid);
-  }
-
-  /**
-   * Opens a disk again that has gone, if it has come back.
-   *
-   * @internal
-   */
-  reopen(disk: Disk): void {
-    const query = this.#runningQuery();
-    do {
-      const [info] = this.#describe(query, disk.devid);
-      if (info === undefined) throw this.#noSuchDisk(query, disk.name);
-      if (!disk.is(info)) {
-        throw new XenError(
-          'ERR_XEN_INVALID_DISK',
-          `invalid path: ${disk.name} (it is another disk of domain ${this.label} now: open that one)`,
-          { domid: this.domid, disk: disk.name },
-        );
-      }
-      disk.open(info);
-      this.#keep(disk);
-      this.#confirm(query, [disk]);
-    } while (!disk.isOpen);
-  }
-
-  /**
-   * Whether this is still the domain.
-   *
-   * @internal
-   */
-  is(identity: DomainIdentity): boolean {
-    return isSameDomain(this, identity);
+  update(identity: DomainIdentity): boolean {
+    return this.#disks.update(identity);
   }
 
   /** @internal */
   close(): void {
-    for (const disk of this.#disks.values()) disk.close();
-    this.#disks.clear();
-    this.#paths.clear();
+    this.#disks.close();
   }
 
-  #check(path: unknown, options: BlockStatsOptions): void {
-    if (typeof path !== 'string') throw invalidType('path', 'of type string', path);
-    if (typeof options !== 'object' || (options as unknown) === null) {
-      throw invalidType('options', 'of type object', options);
-    }
-    checkSectorSize(options.sectorSize);
+  #readOptions(options: Options): ReadOptions {
+    return {
+      bigint: options.boolean('bigint') ?? false,
+      sectorSize: readSectorSize(options) ?? this.#host.sectorSize,
+      partial: options.boolean('partial') ?? false,
+    };
   }
 
   /** The counters of one disk, or of all. */
-  #read(path: string, counters: number, options: BlockStatsOptions): Reading {
-    const bigint = options.bigint === true;
-    if (path === '') {
-      const { sum, skipped } = this.#sum(counters, options);
-      return {
-        counters: bigint ? sum : roundCounters(sum),
-        skipped: options.partial === true ? skipped : undefined,
-      };
+  #read(path: string, counters: number, options: ReadOptions): Reading {
+    if (path === '') return this.#readSum(counters, options);
+    const row = options.bigint ? BIGINTS : NUMBERS;
+    let disk = this.#disks.known(path);
+    let query: Query | undefined;
+    if (disk?.tryFill(row, counters) !== true) {
+      query = this.#xenstore.query();
+      disk = this.#disks.open(query, path);
+      disk.fill(row, counters, 0, query);
     }
-    const sectorSize = this.#fill(path, counterSet(counters, bigint), options);
-    const { numbers, bigints } = this.#host.native;
+    const multiplier = this.#multiplier(disk, options.sectorSize, query);
     return {
-      counters: bigint ? toBigints(bigints, sectorSize) : toNumbers(numbers, sectorSize),
+      counters: options.bigint ? toBigints(BIGINTS, multiplier) : toNumbers(NUMBERS, multiplier),
       skipped: undefined,
     };
   }
 
-  /** Fills the addon's row with a disk's counters. Returns what its sectors are multiplied by. */
-  #fill(path: string, counters: number, options: BlockStatsOptions): number {
-    const disk = this.#paths.get(path);
-    if (disk?.tryFill(counters) === true) return this.#multiplier(disk, options);
-
-    const query = this.#runningQuery();
-    const opened = this.#open(query, path);
-    opened.fill(counters);
-    return this.#multiplier(opened, options, query);
-  }
-
-  #sum(
-    counters: number,
-    options: BlockStatsOptions,
-  ): { sum: BlockCounters<bigint>; skipped: SkippedDisk[] } {
-    const { bigints } = this.#host.native;
-    const set = counterSet(counters, true);
-    const query = this.#runningQuery();
-    const summands: BlockCounters<bigint>[] = [];
-    const add = (disk: Disk) => {
-      summands.push(toBigints(bigints, this.#multiplier(disk, options, query)));
-    };
-
-    const closed = locateDisks(query, this.#host.ownDomid, this.domid).filter(
-      ({ devid, backend }) => {
-        const disk = this.#disks.get(devid);
-        if (disk?.info.backend !== backend || !disk.tryFill(set)) return true;
-        add(disk);
-        return false;
-      },
-    );
-    const skipped: SkippedDisk[] = [];
-    const skip = (disk: string, error: unknown) => {
-      if (!(error instanceof XenError) || options.partial !== true) throw error;
-      skipped.push({ disk, error });
-    };
-    const opened: Disk[] = [];
-    for (const info of describeDisks(query, closed)) {
+  #readSum(counters: number, { bigint, sectorSize, partial }: ReadOptions): Reading {
+    const query = this.#xenstore.query();
+    const { disks, skipped } = this.#disks.openAll(query);
+    const summands = disks.flatMap((disk) => {
       try {
-        opened.push(this.#openDescribed(info));
+        disk.fill(BIGINTS, counters, 0, query);
+        return [toBigints(BIGINTS, this.#multiplier(disk, sectorSize, query))];
       } catch (error) {
-        skip(info.name, error);
+        if (!(error instanceof XenError)) throw error;
+        skipped.push({ disk: disk.name, error });
+        return [];
       }
-    }
-    this.#confirm(query, opened);
-    for (const disk of opened) {
-      try {
-        disk.fill(set);
-        add(disk);
-      } catch (error) {
-        skip(disk.name, error);
-      }
-    }
-    return { sum: sumCounters(summands), skipped };
+    });
+    const [first] = skipped;
+    if (first !== undefined && !partial) throw first.error;
+    const sum = sumCounters(summands);
+    return {
+      counters: bigint ? sum : roundCounters(sum),
+      skipped: partial ? skipped : undefined,
+    };
   }
 
   /** What libvirt would multiply the disk's sectors by, or 512 if that is not wanted. */
-  #multiplier(disk: Disk, options: BlockStatsOptions, query?: Query): number {
-    if ((options.sectorSize ?? this.#sectorSize) === DEFAULT_SECTOR_SIZE)
-      return DEFAULT_SECTOR_SIZE;
+  #multiplier(disk: Disk, sectorSize: SectorSize, query: Query | undefined): number {
+    if (sectorSize === DEFAULT_SECTOR_SIZE) return DEFAULT_SECTOR_SIZE;
     const size = disk.info.physicalSectorSize ?? this.#askSectorSize(disk, query);
-    if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.name, this.label, size);
+    if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.name, this.#disks.label, size);
     return size;
   }
 
-  /** The backend tells it when the guest connects: until then every call asks again. */
+  /** The backend writes it when the guest connects: until then every call asks again. */
   #askSectorSize(disk: Disk, query = this.#xenstore.query()): number {
     const [text] = query.read([`${disk.info.backend}/physical-sector-size`]);
     const size = parseSectorSize(text);
-    if (size !== undefined) disk.learn(size);
+    if (size !== undefined) disk.update({ physicalSectorSize: size });
     return size ?? DEFAULT_SECTOR_SIZE;
-  }
-
-  /** A query, once it is known that this domain is still there. */
-  #runningQuery(): Query {
-    const query = this.#xenstore.query();
-    this.#checkRunning(query);
-    return query;
-  }
-
-  #checkRunning(query: Query): void {
-    const [identity] = identifyDomains(query, this.#host.ownDomid, [this.domid]);
-    if (identity !== undefined && this.is(identity)) return;
-    this.close();
-    throw new XenError(
-      'ERR_XEN_DOMAIN_NOT_RUNNING',
-      `domain is not running (${this.label}, which had the domid ${this.domid})`,
-      { domid: this.domid },
-    );
-  }
-
-  /**
-   * Closes what is not what it was described as before it was opened: another disk, or another domain's,
-   * may have taken the place meanwhile. From now on none can: descriptors do not go over to it.
-   */
-  #confirm(query: Query, disks: readonly Disk[]): void {
-    if (disks.length === 0) return;
-    this.#checkRunning(query);
-    const infos = describeDisks(
-      query,
-      disks.map(({ info }) => ({ ...info, description: info.backend })),
-    );
-    for (const disk of disks) {
-      if (!infos.some((info) => disk.is(info))) disk.close();
-    }
-  }
-
-  #describeAll(query: Query): DiskInfo[] {
-    return describeDisks(query, locateDisks(query, this.#host.ownDomid, this.domid));
-  }
-
-  /** The disk with this devid, in an array, or none. */
-  #describe(query: Query, devid: number | undefined): DiskInfo[] {
-    const disks = locateDisks(query, this.#host.ownDomid, this.domid);
-    return describeDisks(
-      query,
-      disks.filter((disk) => disk.devid === devid),
-    );
-  }
-
-  #open(query: Query, path: string): Disk {
-    for (;;) {
-      const disk = this.#openDescribed(this.#find(query, path));
-      this.#confirm(query, [disk]);
-      if (!disk.isOpen) continue;
-      this.#paths.set(path, disk);
-      return disk;
-    }
-  }
-
-  /** What the disk is that is meant. */
-  #find(query: Query, path: string): DiskInfo {
-    const matching = path.startsWith('/')
-      ? this.#describeAll(query).filter(({ source }) => source === path)
-      : this.#describe(query, devidOf(path));
-    const [info] = matching;
-    if (info === undefined) throw this.#noSuchDisk(query, path);
-    if (matching.length > 1) {
-      throw this.#invalidPath(
-        path,
-        `it is the source of ${listNames(matching)} of domain ${this.label}`,
-      );
-    }
-    return info;
-  }
-
-  /** The disk that is described so: the one that is kept, if it is that. */
-  #openDescribed(info: DiskInfo): Disk {
-    const kept = this.#disks.get(info.devid);
-    if (kept?.is(info) === true) {
-      if (!kept.isOpen) kept.open(info);
-      return kept;
-    }
-    const disk = new Disk(this.#host, this, info);
-    this.#keep(disk);
-    return disk;
-  }
-
-  /** Whatever is open is kept, one for each devid, so that it is closed with the domain. */
-  #keep(disk: Disk): void {
-    const kept = this.#disks.get(disk.devid);
-    if (kept !== disk) kept?.close();
-    this.#disks.set(disk.devid, disk);
-  }
-
-  #noSuchDisk(query: Query, path: string): XenError {
-    const disks = this.#describeAll(query);
-    const what = disks.length === 0 ? 'no disks' : listNames(disks);
-    return this.#invalidPath(path, `domain ${this.label} has ${what}`);
-  }
-
-  #invalidPath(path: string, why: string): XenError {
-    return new XenError('ERR_XEN_INVALID_DISK', `invalid path: ${path} (${why})`, {
-      domid: this.domid,
-      disk: path,
-    });
   }
 }
 
-function listNames(disks: readonly DiskInfo[]): string {
-  return disks.map(({ name }) => name).join(', ');
+function checkPath(path: unknown): void {
+  if (typeof path !== 'string') throw invalidType('path', 'of type string', path);
 }

@@ -11,6 +11,7 @@
  * | `ERR_XEN_UNSUPPORTED_PLATFORM` | this is not Linux |
  * | `ERR_XEN_UNSUPPORTED_FLAGS` | a flag that the call does not know |
  * | `ERR_XEN_STATS_UNAVAILABLE` | the kernel has no statistics of the disk, or they cannot be read |
+ * | `ERR_XEN_NO_LIBXENSTORE` | libxenstore is not installed on this machine |
  * | `ERR_XENSTORE_CONNECT` | no xenstored answers, or not to this user |
  * | `ERR_XENSTORE_TIMEOUT` | xenstored did not answer in time |
  * | `ERR_XENSTORE_IO` | the connection to xenstored broke, or it answered nonsense |
@@ -25,6 +26,7 @@ export type XenErrorCode =
   | 'ERR_XEN_UNSUPPORTED_PLATFORM'
   | 'ERR_XEN_UNSUPPORTED_FLAGS'
   | 'ERR_XEN_STATS_UNAVAILABLE'
+  | 'ERR_XEN_NO_LIBXENSTORE'
   | 'ERR_XENSTORE_CONNECT'
   | 'ERR_XENSTORE_TIMEOUT'
   | 'ERR_XENSTORE_IO'

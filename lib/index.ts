@@ -5,19 +5,25 @@ export type {
   BlockStatsOptions,
   BlockStatsParameters,
   Domain,
-  SkippedDisk,
 } from './domain';
-export type { DiskSample, DiskSet, DiskSetEvents, DiskSetOptions, SetValues } from './disk-set';
-export type { SetDisk } from './set-disk';
-export type { DiskRates } from './rates';
+export type { SkippedDisk } from './domain-disks';
+export type {
+  DiskSample,
+  DiskSet,
+  DiskSetEvents,
+  DiskSetOptions,
+  SetValues,
+} from './sampling/disk-set';
+export type { SetDisk } from './sampling/set-disk';
+export type { DiskRates } from './sampling/rates';
 export { DISK_COLUMNS, type Disk, type DiskStats } from './disk';
-export type { DiskInfo } from './disk-info';
-export type { DiskDriver, DiskKind } from './backend';
-export type { SectorSize } from './sector-size';
+export type { DiskInfo } from './xenstore/disks';
+export type { DiskDriver, DiskKind } from './xenstore/backend-kinds';
+export type { SectorSize } from './libvirt/sector-size';
 export {
   VIR_TYPED_PARAM_LLONG,
   VIR_TYPED_PARAM_STRING_OKAY,
   type TypedParameter,
-} from './typed-params';
-export { diskName, parseDiskName } from './vdev';
+} from './libvirt/typed-params';
+export { diskName, parseDiskName } from './disk-name';
 export { XenError, type XenErrorCode, type XenErrorDetails } from './errors';

@@ -2,89 +2,108 @@ import { join } from 'node:path';
 import load from 'node-gyp-build';
 import { XenError } from './errors';
 
-/** An open vbd in the addon. */
-export type VbdHandle = object & { readonly vbd: unique symbol };
-/** The vbds of a set in the addon. */
-export type SetHandle = object & { readonly set: unique symbol };
-/** A connection to xenstored in the addon. */
-export type XenstoreHandle = object & { readonly xenstore: unique symbol };
-/** A connection to xenstored that tells of changes, in the addon. */
-export type WatchHandle = object & { readonly watch: unique symbol };
-
-/** A failure of the counters: an errno in the low 16 bits, and above it which file it was about. */
+/** Why the counters of a vbd were not read: see {@link decodeFailure}. 0 if they were. */
 export type VbdFailure = number;
+
+/** The counters of one vbd (binding/vbd_statistics.h). */
+export interface Vbd {
+  /** Opens its files and holds them. */
+  open(): VbdFailure;
+  /**
+   * Reads counters into a row of an array: {@link Column} says where each number is. When it fails,
+   * nothing is written.
+   *
+   * @param counters - which ones, see {@link Counter}.
+   * @param offset - where the row begins.
+   */
+  read(array: Float64Array | BigInt64Array, counters: number, offset: number): VbdFailure;
+  /** Closes its files. */
+  close(): void;
+}
+
+/** The counters of many vbds, a row each (binding/vbd_set.h). Vbds are pairs of domid and devid. */
+export interface VbdSet {
+  /** Opens vbds, but for those whose row can be read, until the next `assign`. */
+  prepare(vbds: Uint32Array): void;
+  /** Closes some of the prepared vbds. */
+  discard(vbds: Uint32Array): void;
+  /** Makes these the rows, and closes the rest. Returns how many are not open. */
+  assign(vbds: Uint32Array): number;
+  /**
+   * Reads all rows.
+   *
+   * @param failures - takes a {@link VbdFailure} for each row.
+   * @param clock - takes the time of this sample and of the one before, in nanoseconds.
+   * @returns how many rows failed; -1 if an array is too short, and nothing was read.
+   */
+  sample(values: Float64Array | BigInt64Array, failures: Uint32Array, clock: BigInt64Array): number;
+  /** Closes all files and removes all rows. */
+  close(): void;
+}
+
+/** What xenstored is asked to do with paths. */
+export type Operation = 'read' | 'directory' | 'watch' | 'unwatch';
+
+/**
+ * The answer about one path: an errno; or the value of a node, as a Buffer if it is not printable ASCII;
+ * or the names of its children.
+ */
+export type Answer = number | string | Buffer | string[];
 
 /** Why xenstored gave no answers. */
 export interface XenstoreFailure {
-  failure: 'connect' | 'timeout' | 'broken';
-  errno: number;
+  readonly failure: 'library' | 'connect' | 'timeout' | 'broken';
+  readonly errno: number;
 }
 
-/** What xenstored can be asked to do with paths, by the numbers of binding/xenstore_link.h. */
-export const Operation = { read: 0, list: 1, watch: 2, unwatch: 3 } as const;
+/** What happened since the last `take`. */
+export interface XenstoreEvents {
+  /** Paths below which something changed, cut off after six names. */
+  readonly changed: string[];
+  /** The connection was lost, and its watches with it. */
+  readonly lost: boolean;
+  /** The response to the last `post`. */
+  readonly response?: Answer[] | XenstoreFailure;
+}
 
-/** The answer about a path: an errno, the node's value, the names of its children, null for a watch. */
-export type XenstoreAnswer = number | Buffer | string[] | null;
-
-/** What a watch has to tell. */
-export interface WatchNews {
-  /** Paths, cut off after six names. */
-  changed: string[];
-  /** No more will be told. */
-  broken: boolean;
-  /** To what was posted. */
-  answers?: XenstoreAnswer[] | XenstoreFailure;
+/** A client of xenstored (binding/xenstore_client.h). It connects with the first request. */
+export interface NativeXenstoreClient {
+  /**
+   * Requests the same of many paths and waits for all answers.
+   *
+   * @param deadlineMs - on the clock of `process.hrtime`, in milliseconds.
+   */
+  request(
+    operation: Operation,
+    paths: readonly string[],
+    deadlineMs: number,
+  ): Answer[] | XenstoreFailure;
+  /** Requests without waiting, one request at a time. */
+  post(operation: Operation, paths: readonly string[]): void;
+  take(): XenstoreEvents;
+  /**
+   * Abandons the thread of an unanswered request, and its watches. The next request makes a new
+   * connection. Returns false if a thread that was abandoned before has not ended.
+   */
+  giveUp(): boolean;
+  /** Whether the process goes on for its notifications. */
+  keepAlive(alive: boolean): void;
+  /** Ends the connection without waiting for xenstored. */
+  close(): void;
 }
 
 /** What binding/addon.cc exports. */
-interface Addon {
-  /** The memory that every read fills: one row, as doubles or as 64-bit integers. */
-  readonly row: ArrayBuffer;
-  openVbd(devices: string, domid: number, devid: number): VbdHandle | VbdFailure;
-  readVbd(vbd: VbdHandle, counters: number): VbdFailure | undefined;
-  closeVbd(vbd: VbdHandle): void;
-  openFilesLimit(): number;
-  openSet(devices: string, descriptors: number): SetHandle;
-  /** `vbds`: pairs of domid and devid. */
-  prepareSet(set: SetHandle, vbds: Uint32Array): void;
-  /** Returns how many are not open. */
-  assignSet(set: SetHandle, vbds: Uint32Array): number;
-  /** Returns how many failed; -1 if the arrays are too short. */
-  sampleSet(
-    set: SetHandle,
-    values: Float64Array | BigInt64Array,
-    failures: Uint32Array,
-    clock: BigInt64Array,
-  ): number;
-  closeSet(set: SetHandle): void;
-  openXenstore(socket: string | undefined): XenstoreHandle;
-  askXenstore(
-    xenstore: XenstoreHandle,
-    operation: number,
-    paths: readonly string[],
-    timeoutMs: number,
-  ): XenstoreAnswer[] | XenstoreFailure;
-  closeXenstore(xenstore: XenstoreHandle): void;
-  openWatch(
+export interface Native {
+  /** `devices`: the directory `bus/xen-backend/devices` of sysfs. */
+  readonly Vbd: new (devices: string, domid: number, devid: number) => Vbd;
+  readonly VbdSet: new (devices: string, maxOpenFiles: number) => VbdSet;
+  /** `notify` is called when `take` has something; with it the client can watch. */
+  readonly XenstoreClient: new (
     socket: string | undefined,
-    notify: () => void,
-    timeoutMs: number,
-  ): WatchHandle | XenstoreFailure;
-  askWatch(
-    watch: WatchHandle,
-    operation: number,
-    paths: readonly string[],
-    timeoutMs: number,
-  ): XenstoreAnswer[] | XenstoreFailure;
-  postWatch(
-    watch: WatchHandle,
-    operation: number,
-    paths: readonly string[],
-    timeoutMs: number,
-  ): void;
-  takeWatch(watch: WatchHandle): WatchNews;
-  keepWatchAlive(watch: WatchHandle, alive: boolean): void;
-  closeWatch(watch: WatchHandle): void;
+    notify?: () => void,
+  ) => NativeXenstoreClient;
+  /** How many files this process may have open. */
+  openFilesLimit(): number;
 }
 
 /** The counters that a read can be asked for, each a bit, in the order of binding/vbd_statistics.h. */
@@ -98,18 +117,10 @@ export const Counter = {
   outOfRequests: 1 << 6,
 } as const;
 
-/** All of them. */
+/** All counters. */
 export const ALL_COUNTERS = (1 << 7) - 1;
 
-/** Beside the counters: the row is filled with 64-bit integers. */
-const AS_INTEGERS = 1 << 7;
-
-/** A row of numbers, each at its {@link Column}. */
-export type Row<N extends number | bigint> = Readonly<
-  Record<(typeof Column)[keyof typeof Column], N>
->;
-
-/** Where in a row each number is. */
+/** Where in a row each number is, in the order of binding/vbd_statistics.h. */
 export const Column = {
   rdReq: 0,
   rdSectors: 1,
@@ -122,23 +133,22 @@ export const Column = {
   outOfRequests: 8,
 } as const;
 
-/** The counters' files, by the file number of a {@link VbdFailure}. */
+/** How many numbers a row has. */
+export const ROW_LENGTH = Object.keys(Column).length;
+
+/** A row of numbers, each at its {@link Column}. */
+export type Row<N extends number | bigint> = Readonly<
+  Record<(typeof Column)[keyof typeof Column], N>
+>;
+
+/** Rows for reads whose numbers are taken out before any other code runs. */
+export const NUMBERS = new Float64Array(ROW_LENGTH) as Float64Array & Row<number>;
+export const BIGINTS = new BigInt64Array(ROW_LENGTH) as BigInt64Array & Row<bigint>;
+
+/** The counters' files, in the order of binding/vbd_statistics.h. */
 const FILES = ['rd_req', 'rd_sect', 'wr_req', 'wr_sect', 'f_req', 'ds_req', 'oo_req'] as const;
 
-/** The addon with its one row, as the rest of lib/ uses it. */
-export interface Native extends Omit<Addon, 'row'> {
-  /** The row as the last read left it, if that read was asked for numbers. */
-  readonly numbers: Float64Array & Row<number>;
-  /** The same memory, if it was asked for bigints. */
-  readonly bigints: BigInt64Array & Row<bigint>;
-}
-
-/** What to add to the counters for a row of bigints. */
-export function counterSet(counters: number, bigint: boolean): number {
-  return bigint ? counters | AS_INTEGERS : counters;
-}
-
-/** A {@link VbdFailure} in parts; without a file it is about the folder. */
+/** The errno of a {@link VbdFailure}, and the file that it is about; without a file, the directory. */
 export function decodeFailure(failure: VbdFailure): { errno: number; file: string | undefined } {
   return { errno: failure & 0xffff, file: FILES[failure >>> 16] };
 }
@@ -146,7 +156,7 @@ export function decodeFailure(failure: VbdFailure): { errno: number; file: strin
 let native: Native | undefined;
 
 /**
- * The addon, loaded when it is first needed: names can be parsed where it cannot be loaded.
+ * The addon. Loaded when it is first needed: names can be parsed where it cannot be loaded.
  *
  * @throws {@link XenError} `ERR_XEN_UNSUPPORTED_PLATFORM` where it is not Linux.
  */
@@ -158,12 +168,7 @@ export function loadNative(): Native {
         `platform unsupported: ${process.platform} (the statistics are in Linux's sysfs)`,
       );
     }
-    const addon = load(join(__dirname, '..')) as Addon;
-    native = {
-      ...addon,
-      numbers: new Float64Array(addon.row) as Native['numbers'],
-      bigints: new BigInt64Array(addon.row) as Native['bigints'],
-    };
+    native = load(join(__dirname, '..')) as Native;
   }
   return native;
 }

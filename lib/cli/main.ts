@@ -64,6 +64,9 @@ const OPTIONS = {
   version: { type: 'boolean', short: 'V' },
 } as const satisfies ParseArgsConfig['options'];
 
+/** How long a live command may take to find all disks: 0.5 ms each, on a host of thousands. */
+const LIVE_TIMEOUT_MS = 10_000;
+
 /** The options, as they were given. */
 export type Values = ReturnType<
   typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>
@@ -132,6 +135,7 @@ async function withConnection(values: Values, isLive: boolean, ask: Asking): Pro
       sysfs: values.sysfs,
       ...demo?.connectOptions,
       sectorSize: forBytes,
+      timeoutMs: isLive ? LIVE_TIMEOUT_MS : undefined,
     });
     try {
       return await ask(xen);

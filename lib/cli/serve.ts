@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Connection } from '..';
-import { MetricsText, type MetricNames } from '../prometheus';
+import { MetricsText, type MetricNames } from '../metrics/prometheus';
 import { UsageError } from './usage-error';
 
 const DEFAULT_LISTEN = '127.0.0.1:9788';
@@ -32,7 +32,7 @@ export function serve(
   const address = parseAddress(listen);
   const options = { names: parseNames(names) };
   return async (xen) => {
-    const set = xen.diskSet();
+    const set = await xen.diskSet();
     const server = createServer(answer(new MetricsText(set, options)));
     const ended = signal();
     await open(server, address);

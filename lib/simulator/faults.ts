@@ -1,12 +1,9 @@
 import {
   checkAnswers,
   checkErrorWord,
-  checkHeader,
   checkHeldAnswers,
-  checkNodeValue,
   checkSlowAnswers,
   type Answers,
-  type Header,
   type HeldAnswers,
   type SlowAnswers,
 } from './options';
@@ -17,9 +14,7 @@ export type Fault =
   | (HeldAnswers & { readonly kind: 'hold' })
   | (HeldAnswers & { readonly kind: 'hangUp' })
   | (SlowAnswers & { readonly kind: 'trickle' })
-  | (Answers & { readonly kind: 'error'; readonly error: string })
-  | (Answers & { readonly kind: 'header'; readonly header: Header })
-  | (Answers & { readonly kind: 'payload'; readonly payload: Uint8Array });
+  | (Answers & { readonly kind: 'error'; readonly error: string });
 
 /**
  * What can go wrong with the xenstored of a simulated host, one thing at a time: each replaces the one
@@ -69,24 +64,6 @@ export class Faults {
     return this.#set({
       kind: 'error',
       error: checkErrorWord('error', error),
-      ...checkAnswers('answers', answers),
-    });
-  }
-
-  /** It answers with other numbers before the payload than it should. */
-  async header(header: Header, answers: Answers = {}): Promise<void> {
-    return this.#set({
-      kind: 'header',
-      header: checkHeader('header', header),
-      ...checkAnswers('answers', answers),
-    });
-  }
-
-  /** It answers with this, whatever it was asked: a string has no end unless it says so (`'a\0'`). */
-  async payload(payload: string | Uint8Array, answers: Answers = {}): Promise<void> {
-    return this.#set({
-      kind: 'payload',
-      payload: checkNodeValue('payload', payload),
       ...checkAnswers('answers', answers),
     });
   }

@@ -6,7 +6,6 @@ export type {
   CounterOptions,
   DiskOptions,
   GuestOptions,
-  Header,
   HeldAnswers,
   HostOptions,
   SlowAnswers,

@@ -1,5 +1,5 @@
 import { invalidType, outOfRange } from '../errors';
-import { parseDiskName } from '../vdev';
+import { parseDiskName } from '../disk-name';
 import type { Counter, Counters, Io } from './counters';
 import type { DiskSpec, Toolstack } from './toolstack';
 import type { Workload } from './workload';
@@ -72,16 +72,6 @@ export interface HeldAnswers extends Answers {
 export interface SlowAnswers extends Answers {
   /** Milliseconds from one byte to the next. Default: 1. */
   readonly intervalMs?: number;
-}
-
-/** What is wrong in the numbers before an answer's payload; each is 0 to 2^32 - 1. */
-export interface Header {
-  /** In place of the request's type. */
-  readonly type?: number;
-  /** In place of the request's number. */
-  readonly requestId?: number;
-  /** In place of the number of bytes that follow. */
-  readonly length?: number;
 }
 
 /** A request that a client made of xenstored. */
@@ -276,7 +266,6 @@ export const checkWorkload = object<WorkloadOptions>({
   seed: integerFrom(-(2 ** 31), 2 ** 32 - 1),
 });
 
-const unsigned32 = integerFrom(0, 2 ** 32 - 1);
 const answers = { path: someText, skip: count, times: count };
 
 export const checkAnswers = object<Answers>(answers);
@@ -286,11 +275,6 @@ export const checkSlowAnswers = object<SlowAnswers>({
   intervalMs: numberFrom(1, 2 ** 31 - 1),
 });
 export const checkErrorWord = someText;
-export const checkHeader = object<Header>({
-  type: unsigned32,
-  requestId: unsigned32,
-  length: unsigned32,
-});
 
 export const checkDomid = integerFrom(0, MAX_DOMID);
 export const checkDiskName = diskName;

@@ -1,5 +1,5 @@
 import type { Fault } from './faults';
-import { LENGTH, MessageType, encode, type Message } from './wire';
+import { MessageType, encode, type Message } from './wire';
 
 /** The fault that a xenstored has, if any, and when it is its turn. */
 export class FaultPlan {
@@ -59,16 +59,6 @@ export class Outlet {
             payload: Buffer.from(`${fault.error}\0`, 'latin1'),
           }),
         );
-        break;
-      case 'header': {
-        const { length = message.payload.length, ...numbers } = fault.header;
-        const bytes = encode({ ...message, ...numbers });
-        bytes.writeUInt32LE(length, LENGTH);
-        this.#pass(bytes);
-        break;
-      }
-      case 'payload':
-        this.#pass(encode({ ...message, payload: Buffer.from(fault.payload) }));
         break;
       default:
         this.#pass(encode(message));

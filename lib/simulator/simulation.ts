@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseDiskName } from '../vdev';
+import { parseDiskName } from '../disk-name';
 import { DeviceFolder, countIo, type Counters, type Io } from './counters';
 import type { Fault } from './faults';
 import type { CheckedDisk, CheckedGuest, XenstoreRequest } from './options';

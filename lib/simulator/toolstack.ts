@@ -1,5 +1,5 @@
-import type { DiskKind } from '../backend';
-import { parseDiskName } from '../vdev';
+import type { DiskKind } from '../xenstore/backend-kinds';
+import { parseDiskName } from '../disk-name';
 
 /*
  * What toolstacks and backends leave in xenstore. Pure: it says which nodes, and who calls it writes

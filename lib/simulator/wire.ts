@@ -43,7 +43,7 @@ export const MAX_PAYLOAD = 4096;
 const HEADER = 16;
 
 /** Where in a header the payload's length is. */
-export const LENGTH = 12;
+const LENGTH = 12;
 
 /** A message as bytes. */
 export function encode({ type, requestId, transactionId, payload }: Message): Buffer {

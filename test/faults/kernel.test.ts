@@ -87,7 +87,8 @@ describe('the kernel’s counters, when', () => {
         `const { parentPort, workerData } = require('node:worker_threads');
        const xen = require('xen-block-stats').connect(workerData);
        const web = xen.domain('web1');
-       const sets = [xen.diskSet(), xen.diskSet({ maxOpenFiles: 0 })];
+       (async () => {
+       const sets = [await xen.diskSet(), await xen.diskSet({ maxOpenFiles: 0 })];
        const report = { rows: 0, failures: 0, wrong: [] };
        const take = (row) => {
          report.rows += 1;
@@ -101,7 +102,6 @@ describe('the kernel’s counters, when', () => {
        let over = false;
        parentPort.on('message', () => { over = true; });
        parentPort.postMessage('ready');
-       (async () => {
          while (!over) {
            for (let i = 0; i < 20; i++) {
              try { take(Object.values(web.disk('xvda').read())) } catch (error) { fail(error) }
@@ -186,7 +186,7 @@ describe('a vbd, when', () => {
     const workshop = `${folder}.workshop`;
     renameSync(folder, workshop);
     mkdirSync(folder);
-    const set = xen.diskSet({ maxOpenFiles: 0 });
+    const set = await xen.diskSet({ maxOpenFiles: 0 });
     for (const file of FILES) {
       expect([...set.sample().errors.values()]).toEqual([
         error('ERR_XEN_STATS_UNAVAILABLE', { errno: 2 }),

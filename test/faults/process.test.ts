@@ -50,10 +50,10 @@ describe('worker threads', () => {
     const code = \`
       const { workerData, parentPort } = require('node:worker_threads');
       const { connect } = require('xen-block-stats');
-      for (;;) {
+      (async () => { for (;;) {
         try {
           const xen = connect(workerData);
-          const set = xen.diskSet().sample();
+          const set = (await xen.diskSet()).sample();
           const sum = set.values[0] + set.values[9];
           if (sum !== 55) parentPort.postMessage(sum);
           for (let i = 0; i < 50; i++) xen.domain('web1').blockStats('');
@@ -61,7 +61,7 @@ describe('worker threads', () => {
         } catch ({ code, message }) {
           if (code !== 'ERR_XENSTORE_TIMEOUT') parentPort.postMessage(message);
         }
-      }\`;
+      } })()\`;
     let state = 1;
     const random = () => (state = (state * 48271) % 2147483647) / 2147483647;
     const wrong = [];
@@ -80,6 +80,7 @@ describe('worker threads', () => {
       prepare();
       for (let i = 0; i < count; i += 5) await Promise.all([one(), one(), one(), one(), one()]);
       const read = disk.read().rdReq;
+      afterwards();
       console.log(JSON.stringify({ wrong, read, rest: await untilGivenBack(before) }));
     })();`;
 
@@ -87,7 +88,9 @@ describe('worker threads', () => {
     'a hundred of them open, read and are terminated at random moments',
     async () => {
       const values = { options: host.connectOptions, timeoutMs: 1000, count: 100 * ROUNDS };
-      expect(await evaluate(`const prepare = () => undefined; ${CHURN}`, values)).toEqual({
+      expect(
+        await evaluate(`const prepare = () => undefined, afterwards = prepare; ${CHURN}`, values),
+      ).toEqual({
         wrong: [],
         read: 5,
         rest: 'given back',
@@ -100,7 +103,9 @@ describe('worker threads', () => {
     'are terminated while they wait for a xenstored that hangs',
     async () => {
       const pid = host.xenstored.pid;
-      const prepare = `const prepare = () => process.kill(pid, 'SIGSTOP');`;
+      const prepare = `
+        const prepare = () => process.kill(pid, 'SIGSTOP');
+        const afterwards = () => process.kill(pid, 'SIGCONT');`;
       const values = { options: host.connectOptions, pid, timeoutMs: 100, count: 20 * ROUNDS };
       expect(await evaluate(`${prepare} ${CHURN}`, values)).toEqual({
         wrong: [],
@@ -118,26 +123,30 @@ describe('a process ends with status 0 and no signal when it', () => {
     ['could not connect', `attempt(() => xbs.connect({ xenstore: '/nonexistent' }));`],
     ['has connected', `connect();`],
     ['has an open disk', `connect().domain('web1').disk('xvda').read();`],
-    ['has a set of disks', `connect().diskSet().sample();`],
-    ['has a set that nobody holds', `connect().diskSet().on('add', () => undefined); gc();`],
-    ['has let go of a set that kept it alive', `connect().diskSet().ref().unref();`],
+    ['has a set of disks', `(await connect().diskSet()).sample();`],
+    ['is making a set of disks', `void connect().diskSet();`],
+    [
+      'has a set that nobody holds',
+      `(await connect().diskSet()).on('add', () => undefined); gc();`,
+    ],
+    ['has let go of a set that kept it alive', `(await connect().diskSet()).ref().unref();`],
     [
       'has closed everything',
-      `const xen = connect(); xen.diskSet(); xen.domain(1).disk('xvda'); xen.close();`,
+      `const xen = connect(); await xen.diskSet(); xen.domain(1).disk('xvda'); xen.close();`,
     ],
     [
       'reads while it exits',
-      `const set = connect().diskSet(); process.on('exit', () => set.sample());`,
+      `const set = await connect().diskSet(); process.on('exit', () => set.sample());`,
     ],
     [
       'connects while it exits',
       `process.on('exit', () => { if (connect().domain(1).disk('xvda').read().rdReq !== 5) throw new Error(); });`,
     ],
     ['waited in vain for a xenstored that hangs', `stop(); attempt(connect);`],
-    ['has a set whose xenstored hangs', `connect().diskSet().sample(); stop();`],
+    ['has a set whose xenstored hangs', `(await connect().diskSet()).sample(); stop();`],
     [
       'has a set that waits for an answer',
-      `const set = connect().diskSet(); stop(); set.sample(); spoil(); set.sample();`,
+      `const set = await connect().diskSet(); stop(); set.sample(); spoil(); set.sample();`,
     ],
     [
       'has a thread that reads',
@@ -186,7 +195,7 @@ describe('a process ends with status 0 and no signal when it', () => {
   test('exits in a listener of a set', async () => {
     const ending = await runProgram(
       `${PRELUDE}
-       const set = connect().diskSet().ref();
+       const set = (await connect().diskSet()).ref();
        set.on('add', () => process.exit());
        console.error('listening');`,
       { options: host.connectOptions, pid: host.xenstored.pid },
@@ -200,19 +209,20 @@ describe('a process ends with status 0 and no signal when it', () => {
 test('what nobody closed is given back when it is collected', async () => {
   const program = `
     ${HOLDINGS}
-    const use = () => {
+    const use = async () => {
       const xen = xbs.connect(options);
       xen.domain('web1').disk('xvda').read();
       xen.domain('web1').blockStats('');
-      xen.diskSet().on('add', () => undefined).sample();
-      for (const { disk } of xen.diskSet({ bigint: true, maxOpenFiles: 0 }).sample()) disk.info;
+      (await xen.diskSet()).on('add', () => undefined).sample();
+      const set = await xen.diskSet({ bigint: true, maxOpenFiles: 0 });
+      for (const { disk } of set.sample()) disk.info;
     };
     (async () => {
-      use();
+      await use();
       await untilGivenBack([0, 0].map(() => 1000));
       xbs.connect(options).close();
       const before = holdings();
-      for (let i = 0; i < rounds; i++) use();
+      for (let i = 0; i < rounds; i++) await use();
       const held = holdings()[0] - before[0];
       console.log(JSON.stringify({ held: held > 10 * rounds, rest: await untilGivenBack(before) }));
     })();`;
@@ -241,7 +251,7 @@ test('two versions of the package do not know of each other', async () => {
     `const [one, two] = copies.map((copy) => require(copy));
      const [first, second] = [one.connect(options), two.connect(options)];
      const disks = [first, second].map((xen) => xen.domain('web1').disk('xvda'));
-     const sets = [first, second].map((xen) => xen.diskSet().sample());
+     const sets = await Promise.all([first, second].map(async (xen) => (await xen.diskSet()).sample()));
      const before = [disks.map((disk) => disk.read().rdReq), sets.map((set) => set.values[9])];
      first.close();
      let error;
@@ -268,7 +278,7 @@ test('what has been opened as root is read by another user, until xenstored hang
   const answer = await evaluate(
     `const attempt = (call) => { try { return call() } catch ({ code }) { return code } };
      const xen = xbs.connect(options);
-     const [set, disk] = [xen.diskSet(), xen.domain('web1').disk('xvda')];
+     const [set, disk] = [await xen.diskSet(), xen.domain('web1').disk('xvda')];
      process.setgid(65534); process.setuid(65534);
      const read = () => [
        disk.read().rdReq,
@@ -308,8 +318,8 @@ test('children inherit no descriptor', async () => {
     const before = own();
     const xen = xbs.connect(options);
     xen.domain('web1').disk('xvda').read();
-    xen.diskSet().sample();
-    xen.diskSet({ maxOpenFiles: 2 }).sample();
+    (await xen.diskSet()).sample();
+    (await xen.diskSet({ maxOpenFiles: 2 })).sample();
     const opened = own().filter((fd) => !before.includes(fd));
     const inherited = opened.filter((fd) => {
       const flags = /^flags:\\s*(\\d+)/m.exec(readFileSync('/proc/self/fdinfo/' + fd, 'utf8'))[1];

@@ -24,7 +24,8 @@ export interface Ending {
 }
 
 /**
- * Runs a program in a process of its own. It has the package as `xbs`, and the values as constants.
+ * Runs the body of an async function in a process of its own. It has the package as `xbs`, and the values
+ * as constants.
  */
 export function runProgram(
   program: string,
@@ -34,7 +35,8 @@ export function runProgram(
   const constants = Object.entries(values).map(
     ([name, value]) => `const ${name} = ${JSON.stringify(value)};`,
   );
-  const source = `const xbs = require('xen-block-stats'); ${constants.join(' ')} ${program}`;
+  const source = `const xbs = require('xen-block-stats'); ${constants.join(' ')}
+    (async () => { ${program} })();`;
   const [command = process.execPath, ...before] = under;
   const itself = under.length === 0 ? [] : [process.execPath];
   const args = [...before, ...itself, ...node, '-e', source];

@@ -33,7 +33,7 @@ describe('a set of disks', () => {
     connect(host.connectOptions).close();
     before = holdings();
     xen = connect({ ...host.connectOptions, timeoutMs: TIMEOUT_MS });
-    set = xen.diskSet();
+    set = await xen.diskSet();
   });
   afterEach(async () => {
     xen.close();
@@ -98,16 +98,35 @@ describe('a set of disks', () => {
     }
   }, 60_000);
 
+  test('is rejected at the one deadline of its call while xenstored is slow', async () => {
+    for (let domid = 2; domid <= 9; domid++) {
+      await host.addGuest({
+        name: `g${domid}`,
+        domid,
+        disks: [{ name: 'xvda', source: '/dev/x' }],
+      });
+    }
+    const own = connect({ ...host.connectOptions, timeoutMs: 300 });
+    // each answer comes well within the time, all of them do not
+    await host.faults.trickle({ intervalMs: 2 });
+    const start = performance.now();
+    await expect(own.diskSet()).rejects.toMatchObject({ code: 'ERR_XENSTORE_TIMEOUT' });
+    expect(performance.now() - start).toBeLessThan(600);
+    await host.faults.clear();
+    own.close();
+  });
+
   test('is closed, and another one made, in listeners', async () => {
     const heard: string[] = [];
     set.on('add', ({ name }) => {
-      heard.push(name);
-      const closed = set;
-      set = xen.diskSet();
-      closed.close();
-      set.on('remove', (disk) => {
-        heard.push(`-${disk.name}`);
-        xen.close();
+      set.close();
+      void xen.diskSet().then((other) => {
+        set = other;
+        heard.push(name);
+        set.on('remove', (disk) => {
+          heard.push(`-${disk.name}`);
+          xen.close();
+        });
       });
     });
     await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
@@ -119,42 +138,74 @@ describe('a set of disks', () => {
     await untilGivenBack(before);
   });
 
-  test('goes on after a listener or a filter that throws', async () => {
+  const PRELUDE = `
+    const thrown = [];
+    process.on('uncaughtException', ({ message }) => thrown.push(message));
+    const until = async (condition) => { while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5)) };
+    const xen = xbs.connect(options);`;
+
+  test('emits every event although a listener throws, and throws the first error afterwards', async () => {
     const answer = await evaluate(
-      `const heard = [];
-       process.on('uncaughtException', ({ message }) => heard.push(message));
-       const xen = xbs.connect(options);
-       let fails = false;
-       const set = xen.diskSet({ filter: () => { if (fails) { fails = false; throw new Error('filter') } return true } });
-       set.once('add', () => { throw new Error('listener') });
-       const until = async (condition) => { while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5)) };
-       (async () => {
-         console.error('1');
-         await until(() => heard.length === 1);
-         fails = true;
-         console.error('2');
-         await until(() => heard.length === 2);
-         console.error('3');
-         await until(() => set.disks.length === 5);
-         console.log(JSON.stringify({ heard, reads: set.sample().values[0] }));
-         xen.close();
-       })();`,
+      `${PRELUDE}
+       const set = await xen.diskSet();
+       const added = [];
+       set.on('add', ({ name }) => { added.push([name, set.disks.length]); throw new Error(name) });
+       console.error('attach');
+       await until(() => added.length >= 3 && thrown.length > 0);
+       console.log(JSON.stringify({ added, thrown, reads: set.sample().values[0] }));
+       xen.close();`,
       { options: host.connectOptions },
       {
-        onStep: async (step) => {
-          await host.attachDisk(1, { name: `xvd${'bcde'.charAt(Number(step))}`, source: '/dev/x' });
+        onStep: async () => {
+          await host.addGuest({
+            name: 'db',
+            disks: ['xvda', 'xvdb', 'xvdc'].map((name) => ({ name, source: `/dev/${name}` })),
+          });
         },
       },
     );
-    expect(answer).toEqual({ heard: ['listener', 'filter'], reads: 5 });
+    expect(answer).toEqual({
+      added: ['xvda', 'xvdb', 'xvdc'].map((name) => [name, 5]),
+      thrown: ['xvda'],
+      reads: 5,
+    });
+  });
+
+  test('loses one disk while its filter throws for it, and asks again by itself', async () => {
+    const answer = await evaluate(
+      `${PRELUDE}
+       let fails = true;
+       const filter = ({ domain }) => { if (fails && domain === 'bad') throw new Error('filter'); return true };
+       const set = await xen.diskSet({ filter });
+       const names = () => set.disks.map(({ domain, name }) => domain + '/' + name);
+       console.error('attach');
+       await until(() => set.disks.length === 4 && thrown.length > 0);
+       const without = names();
+       fails = false; // and no event comes
+       await until(() => set.disks.length === 5);
+       console.log(JSON.stringify({ without, thrown: [...new Set(thrown)], watching: set.watching }));
+       xen.close();`,
+      { options: host.connectOptions },
+      {
+        onStep: async () => {
+          for (const name of ['good', 'bad', 'better']) {
+            await host.addGuest({ name, disks: [{ name: 'xvda', source: `/dev/${name}` }] });
+          }
+        },
+      },
+    );
+    expect(answer).toEqual({
+      without: ['web1/xvda', 'web1/xvdb', 'good/xvda', 'better/xvda'],
+      thrown: ['filter'],
+      watching: true,
+    });
   });
 
   test('takes a disk in and its watch back without a descriptor to spare (EMFILE)', async () => {
     const answer = await evaluate(
-      `const fs = require('node:fs');
-       const xen = xbs.connect(options);
-       const set = xen.diskSet().sample();
-       const until = async (condition) => { while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5)) };
+      `${PRELUDE}
+       const fs = require('node:fs');
+       const set = (await xen.diskSet()).sample();
        const taken = [];
        const exhaust = () => { try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {} };
        (async () => {

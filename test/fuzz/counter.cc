@@ -1,5 +1,5 @@
-// Whatever the files of a vbd hold, ParseCounter and VbdStatistics::Read say what is in them.
-// Input: the content of the files, in the order of Counter, each ended by a |.
+// Checks what ParseCounter() and VbdStatistics::Read() make of the content of a vbd's files. Input:
+// the content of the files, in the order of Counter, each ended by a |.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -31,7 +31,7 @@ struct Number {
   int64_t value;
 };
 
-// What is in a text: counted and converted by the C++ library.
+// Parses a text with the C++ library's own conversion.
 Number Expect(std::string_view text) {
   const std::string digits(text.substr(0, text.find_first_not_of("0123456789")));
   if (digits.size() > 19) return {EOVERFLOW, 0};
@@ -42,18 +42,18 @@ Number Expect(std::string_view text) {
   return {0, static_cast<int64_t>(value)};
 }
 
-// A folder with the files of a vbd.
-class Folder {
+// A statistics directory with the files of a vbd.
+class Directory {
  public:
-  Folder() {
+  Directory() {
     path_ = std::filesystem::temp_directory_path() / "counter-XXXXXX";
-    Require(mkdtemp(path_.data()) != nullptr, "a temporary folder can be made");
+    Require(mkdtemp(path_.data()) != nullptr, "a temporary directory can be made");
     for (unsigned i = 0; i < kCounters; ++i) {
       files_[i] = open((path_ + "/" + kNames[i]).c_str(), O_WRONLY | O_CREAT, 0644);
       Require(files_[i] >= 0, "a file can be made");
     }
   }
-  ~Folder() {
+  ~Directory() {
     for (unsigned i = 0; i < kCounters; ++i) {
       close(files_[i]);
       unlink((path_ + "/" + kNames[i]).c_str());
@@ -75,7 +75,7 @@ class Folder {
   std::array<int, kCounters> files_;
 };
 
-// What a counter's file deserves: sectors have to be below 2^63 in bytes, too.
+// What a read of a counter's file must give: sectors have to be below 2^63 in bytes, too.
 Number ExpectCounter(unsigned counter, std::string_view text) {
   Number number = Expect(text);
   int64_t bytes;
@@ -104,13 +104,13 @@ void CheckRead(VbdStatistics* vbd, CounterSet wanted,
   }
 
   const Failure failure = vbd->Read(wanted, row.data());
-  Require((failure.error != 0) == fails, "a read fails when a file deserves it");
+  Require((failure.error != 0) == fails, "a read fails if, and only if, a file is invalid");
   if (!fails) {
     Require(row == expected, "a read puts the files' numbers into the wanted columns only");
   } else {
     Require(failure.counter < kCounters && (wanted >> failure.counter & 1) != 0 &&
                 failure.error == ExpectCounter(failure.counter, texts[failure.counter]).error,
-            "a failure names a file that deserves it");
+            "a failure names an invalid file and what is wrong with it");
   }
 }
 
@@ -125,25 +125,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
 
   for (const std::string_view text : texts) {
-    // exactly as long as the text, so that a step beyond it is seen
+    // exactly as long as the text, so that a read beyond it is detected
     const auto copy = std::make_unique<char[]>(text.size());
     std::copy(text.begin(), text.end(), copy.get());
     const Number expected = Expect(text);
     int64_t value = 0;
     Require(ParseCounter(copy.get(), text.size(), &value) == expected.error,
-            "a text is taken or refused as it deserves");
+            "a text is accepted, or refused with the right error");
     Require(expected.error != 0 || value == expected.value, "a text gives its number");
   }
 
-  static Folder folder;
-  for (unsigned i = 0; i < kCounters; ++i) folder.Write(i, texts[i]);
-  static VbdStatistics vbd(folder.path());
-  static const Failure opened = vbd.Open();
-  Require(opened.error == 0, "the folder can be opened");
-  constexpr std::array<Holding, 3> kHoldings = {Holding::kFiles, Holding::kFolder,
-                                                Holding::kNothing};
-  const Holding holding = kHoldings[size % kHoldings.size()];
-  Require(vbd.Hold(holding).error == 0, "more or less can be held");
+  static Directory directory;
+  for (unsigned i = 0; i < kCounters; ++i) directory.Write(i, texts[i]);
+  static VbdStatistics vbd(directory.path());
+  // held from the beginning, not held, or held later
+  const bool is_held_first = size % 3 == 0, is_held = size % 3 != 1;
+  Require(vbd.Open(is_held_first).error == 0, "the directory can be opened");
+  if (is_held && !is_held_first) Require(vbd.Hold().error == 0, "its files can be held later");
+  Require(vbd.is_held() == is_held, "its files are held or not, as requested");
   for (const CounterSet wanted : {kAllCounters, static_cast<CounterSet>(size) & kAllCounters}) {
     CheckRead<int64_t>(&vbd, wanted, texts);
     CheckRead<double>(&vbd, wanted, texts);

@@ -1,5 +1,5 @@
-// Taken apart again, the path of a vbd's statistics gives what it was made of, and nothing in it
-// leads elsewhere. Input: domid, devid and the folder of devices, a blank between them.
+// Checks that StatisticsDirectory() gives a path whose parts are those that it was given. Input:
+// domid, devid and the directory of devices, a blank between them.
 
 #include <cstdint>
 #include <cstdio>
@@ -13,7 +13,7 @@ using namespace xen_block_stats;
 
 namespace {
 
-// The last part of the path, taken off it.
+// Removes the last part of the path and returns it.
 std::string TakeLast(std::string* path) {
   const size_t slash = path->rfind('/');
   Require(slash != std::string::npos, "the path has all its parts");
@@ -32,13 +32,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t used = static_cast<size_t>(end - input.c_str());
   const std::string devices = input.substr(std::min(input.size(), used + 1));
 
-  std::string path = StatisticsFolder(devices, domid, devid);
+  std::string path = StatisticsDirectory(devices, domid, devid);
   Require(TakeLast(&path) == "statistics", "the path ends with the statistics");
   const std::string name = TakeLast(&path);
-  Require(path == devices, "the vbd's folder is in the folder of devices");
+  Require(path == devices, "the vbd's directory is in the directory of devices");
 
   char expected[64];
   std::snprintf(expected, sizeof(expected), "vbd-%u-%u", domid, devid);
-  Require(name == expected, "the vbd's folder has its name");
+  Require(name == expected, "the vbd's directory has its name");
   return 0;
 }

@@ -27,9 +27,9 @@ test('1,000 disks come, go and come back as others, and every row is of the disk
   const xen = connect(host.connectOptions);
   // one that holds all files, one that holds some, one that opens most of them each time
   const sets = [
-    { set: xen.diskSet(), guests: GUESTS },
-    { set: makeSet(xen, 10, 700), guests: 10 },
-    { set: makeSet(xen, 4, 60), guests: 4 },
+    { set: await xen.diskSet(), guests: GUESTS },
+    { set: await makeSet(xen, 10, 700), guests: 10 },
+    { set: await makeSet(xen, 4, 60), guests: 4 },
   ] as const;
   const [{ set: all }] = sets;
   const present = new Set<SetDisk>();

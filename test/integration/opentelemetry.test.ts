@@ -38,7 +38,7 @@ describe('a meter of OpenTelemetry', () => {
       ],
     });
     xen = connect(host.connectOptions);
-    set = xen.diskSet();
+    set = await xen.diskSet();
     exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
     const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
     provider = new MeterProvider({ readers: [reader] });

@@ -9,8 +9,8 @@ using namespace xen_block_stats;
 
 int main(int argc, char** argv) {
   if (argc != 5) return 2;
-  VbdStatistics vbd(StatisticsFolder(argv[1], static_cast<uint32_t>(std::atoi(argv[2])),
-                                     static_cast<uint32_t>(std::atoi(argv[3]))));
+  VbdStatistics vbd(StatisticsDirectory(argv[1], static_cast<uint32_t>(std::atoi(argv[2])),
+                                        static_cast<uint32_t>(std::atoi(argv[3]))));
   if (vbd.Open().error != 0) return 1;
   double row[kColumns];
   const int reads = std::atoi(argv[4]);

@@ -170,7 +170,7 @@ describe('the packed package', () => {
       import { connect } from 'xen-block-stats';
       import { observeDiskSet } from 'xen-block-stats/opentelemetry';
       import { MetricsText, registerDiskSet } from 'xen-block-stats/prometheus';
-      const set = connect().diskSet();
+      const set = await connect().diskSet();
       const text: Buffer = new MetricsText(set, { names: 'libvirt' }).scrape();
       const ends: (() => void)[] = [
         registerDiskSet(register, set),
@@ -196,7 +196,7 @@ describe('the packed package', () => {
       (async () => {
         const host = await SimulatedHost.start();
         const xen = connect(host.connectOptions);
-        const text = new MetricsText(xen.diskSet()).scrape().toString();
+        const text = new MetricsText(await xen.diskSet()).scrape().toString();
         console.log(/^xen_block_disks .*$/m.exec(text)[0], typeof observeDiskSet);
         xen.close();
         await host.stop();

@@ -1,95 +1,131 @@
-// Asks xenstored in as many threads as it is told to, for ThreadSanitizer: asker SOCKET
+// Runs XenstoreClients in many threads, for the sanitizers: asker SOCKET
 //
-// Each line of its input is "ask THREADS TIMES TIMEOUT_MS": so many threads, each with a connection
-// of its own, ask so many times; 0 threads are this one, with a connection that is kept; or
-// "watch", in place of "ask": each time a connection is made, watches, and is ended, whatever it is
-// at. For each line it prints how many of the asks were answered, were not in time, found nobody or
-// broke. The line "renew" ends the connection that is kept, whatever it is at, and begins another.
+// Each line of the input is a command:
+//   ask THREADS TIMES TIMEOUT_MS    that many threads, each with its own client, make that many
+//                                   requests each; with 0 threads, the main thread makes them with
+//                                   the client that it keeps
+//   watch THREADS TIMES TIMEOUT_MS  the same, but for each of them a client is made, watches, waits
+//                                   for a watch event, ends one of its watches, and is destroyed
+//   renew                           destroys the client that the main thread keeps, and makes a
+//                                   new one
+// After each command it prints how many requests had each outcome.
 
 #include <array>
+#include <chrono>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <mutex>
 #include <sstream>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
-#include "../../binding/xenstore.h"
+#include "../../binding/xenstore_client.h"
 
 using namespace xen_block_stats;
 
 namespace {
 
-using Operation = XenstoreLink::Operation;
-using Outcome = XenstoreLink::Outcome;
+using Operation = XenstoreClient::Operation;
+using Outcome = XenstoreClient::Outcome;
 
-// How many asks had each outcome, at the outcome's place.
-using Tally = std::array<int, 4>;
+constexpr double kEventMs = 5;
 
-void Ask(Xenstore* xenstore, int times, double timeout_ms, Tally* tally) {
-  for (int i = 0; i < times; ++i) {
-    const XenstoreLink::Result result =
-        i % 2 == 0 ? xenstore->Ask(Operation::kDirectory, {"/local/domain", "/"}, timeout_ms)
-                   : xenstore->Ask(Operation::kRead, {"/local/domain/1/name"}, timeout_ms);
-    ++(*tally)[static_cast<size_t>(result.outcome)];
-  }
-}
+struct Tally {
+  std::array<int, 5> outcomes = {};  // the number of requests with each Outcome
+  int events = 0;                    // the number of clients that received a watch event
 
-// Where a link's threads say that there are news, as long as they live.
-struct Bell {
-  std::mutex mutex;
-  Condition changed;
-  bool rung = false;
-
-  void Ring() {
-    std::lock_guard<std::mutex> lock(mutex);
-    rung = true;
-    changed.Notify();
-  }
-
-  // Whether it rings, or has rung, before the deadline.
-  bool Wait(const Deadline& deadline) {
-    std::unique_lock<std::mutex> lock(mutex);
-    const bool in_time = changed.WaitUntil(lock, deadline, [this] { return rung; });
-    rung = false;
-    return in_time;
-  }
+  int& operator[](Outcome outcome) { return outcomes[static_cast<size_t>(outcome)]; }
 };
 
-Outcome WatchOnce(const std::string& socket, double timeout_ms, StoppedLinks* stopped) {
-  const Deadline deadline(timeout_ms);
-  if (!stopped->HasRoom(deadline)) return Outcome::kTimedOut;
-  const auto bell = std::make_shared<Bell>();
-  auto link = XenstoreLink::Start(socket, [bell] { bell->Ring(); });
-  link->Post(Operation::kWatch, {"/local/domain", "/local/domain/1/name"}, deadline);
-  Outcome outcome = Outcome::kTimedOut;
-  while (outcome == Outcome::kTimedOut && bell->Wait(deadline)) {
-    const XenstoreLink::News news = link->TakeNews();
-    if (news.answer.has_value()) outcome = news.answer->outcome;
-  }
-  stopped->Stop(std::move(link));
-  return outcome;
-}
+// Pauses before a request that timed out is tried again: it may have failed at once.
+void Pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
 
-void Watch(const std::string& socket, int times, double timeout_ms, Tally* tally) {
-  StoppedLinks stopped;
+void Ask(XenstoreClient* client, int times, double timeout_ms, Tally* tally) {
   for (int i = 0; i < times; ++i) {
-    ++(*tally)[static_cast<size_t>(WatchOnce(socket, timeout_ms, &stopped))];
+    const Deadline deadline(timeout_ms);
+    const XenstoreClient::Response response =
+        i % 2 == 0 ? client->Request(Operation::kDirectory, {"/local/domain", "/"}, deadline)
+                   : client->Request(Operation::kRead, {"/local/domain/1/name"}, deadline);
+    ++(*tally)[response.outcome];
+    if (response.outcome == Outcome::kTimedOut) Pause();
   }
 }
 
-// Has so many threads do it at a time.
+// Receives a client's notifications.
+class Notifications {
+ public:
+  void Add() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    is_pending_ = true;
+    changed_.Notify();
+  }
+
+  // Returns whether there is one before the deadline.
+  bool Wait(const Deadline& deadline) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    const bool is_notified = changed_.WaitUntil(lock, deadline, [this] { return is_pending_; });
+    is_pending_ = false;
+    return is_notified;
+  }
+
+ private:
+  std::mutex mutex_;
+  Condition changed_;
+  bool is_pending_ = false;
+};
+
+// Posts a request and waits for its response. Adds the number of paths that change meanwhile to
+// changed. Post() itself may time out: then the request is posted again until the deadline.
+Outcome PostAndWait(XenstoreClient* client, Notifications* notifications, Operation operation,
+                    const std::vector<std::string>& paths, double timeout_ms, size_t* changed) {
+  const Deadline deadline(timeout_ms);
+  client->Post(operation, paths);
+  while (notifications->Wait(deadline)) {
+    const XenstoreClient::Events events = client->Take();
+    *changed += events.changed.size();
+    if (!events.response.has_value()) continue;
+    if (events.response->outcome != Outcome::kTimedOut) return events.response->outcome;
+    Pause();
+    if (deadline.MillisecondsLeft() < 0) break;
+    client->Post(operation, paths);
+  }
+  return Outcome::kTimedOut;
+}
+
+void WatchOnce(const std::string& socket, double timeout_ms, Tally* tally) {
+  const std::vector<std::string> paths = {"/local/domain", "/local/domain/1/name"};
+  size_t changed = 0;
+  // on the stack, because a client must not notify after it is destroyed
+  Notifications notifications;
+  XenstoreClient client(socket, [&notifications] { notifications.Add(); });
+  Outcome outcome =
+      PostAndWait(&client, &notifications, Operation::kWatch, paths, timeout_ms, &changed);
+  if (outcome == Outcome::kAnswered) {
+    if (changed == 0 && notifications.Wait(Deadline(kEventMs)))
+      changed += client.Take().changed.size();
+    outcome =
+        PostAndWait(&client, &notifications, Operation::kUnwatch, {paths[0]}, timeout_ms, &changed);
+  }
+  ++(*tally)[outcome];
+  if (changed > 0) ++tally->events;
+}
+
+// Runs the work in that many threads at a time. Every other one uses the default socket, which
+// XENSTORED_PATH says, in place of the given one.
 template <typename Work>
-Tally InThreads(int threads, Work work) {
-  std::vector<Tally> tallies(static_cast<size_t>(threads), Tally{});
+Tally InThreads(int threads, const std::string& socket, Work work) {
+  std::vector<Tally> tallies(static_cast<size_t>(threads));
   std::vector<std::thread> running;
-  for (Tally& tally : tallies) running.emplace_back([&tally, &work] { work(&tally); });
+  for (size_t i = 0; i < tallies.size(); ++i) {
+    running.emplace_back([&, i] { work(i % 2 == 0 ? socket : std::string(), &tallies[i]); });
+  }
   for (std::thread& thread : running) thread.join();
-  Tally sum{};
+  Tally sum;
   for (const Tally& tally : tallies) {
-    for (size_t i = 0; i < sum.size(); ++i) sum[i] += tally[i];
+    for (size_t i = 0; i < sum.outcomes.size(); ++i) sum.outcomes[i] += tally.outcomes[i];
+    sum.events += tally.events;
   }
   return sum;
 }
@@ -99,30 +135,32 @@ Tally InThreads(int threads, Work work) {
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   const std::string socket = argv[1];
-  auto kept = std::make_unique<Xenstore>(socket);
+  setenv("XENSTORED_PATH", socket.c_str(), 1);
+  auto kept = std::make_unique<XenstoreClient>(socket);
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
-    std::string what;
+    std::string command;
     int threads = 0, times = 0;
     double timeout_ms = 0;
-    words >> what >> threads >> times >> timeout_ms;
-    Tally tally{};
-    if (what == "renew") {
-      kept = std::make_unique<Xenstore>(socket);
-    } else if (what == "watch") {
-      tally = InThreads(threads, [=](Tally* its) { Watch(socket, times, timeout_ms, its); });
+    words >> command >> threads >> times >> timeout_ms;
+    Tally tally;
+    if (command == "renew") {
+      kept = std::make_unique<XenstoreClient>(socket);
+    } else if (command == "watch") {
+      tally = InThreads(threads, socket, [=](const std::string& its_socket, Tally* its) {
+        for (int i = 0; i < times; ++i) WatchOnce(its_socket, timeout_ms, its);
+      });
     } else if (threads == 0) {
       Ask(kept.get(), times, timeout_ms, &tally);
     } else {
-      tally = InThreads(threads, [=](Tally* its) {
-        Xenstore xenstore(socket);
-        Ask(&xenstore, times, timeout_ms, its);
+      tally = InThreads(threads, socket, [=](const std::string& its_socket, Tally* its) {
+        XenstoreClient client(its_socket);
+        Ask(&client, times, timeout_ms, its);
       });
     }
-    const auto count = [&tally](Outcome it) { return tally[static_cast<size_t>(it)]; };
-    std::cout << count(Outcome::kAnswered) << " answered, " << count(Outcome::kTimedOut)
-              << " late, " << count(Outcome::kConnectFailed) << " found nobody, "
-              << count(Outcome::kBroken) << " broke" << std::endl;
+    std::cout << tally[Outcome::kAnswered] << " answered, " << tally[Outcome::kTimedOut]
+              << " timed out, " << tally[Outcome::kConnectFailed] << " not connected, "
+              << tally[Outcome::kBroken] << " broken, " << tally.events << " events" << std::endl;
   }
   return 0;
 }

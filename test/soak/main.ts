@@ -83,7 +83,7 @@ async function main(): Promise<void> {
     await host.addGuest({ name: `guest${domid}`, domid, disks: makeDisks(0, DISKS_EACH) });
   }
   const xen = connect(host.connectOptions);
-  const set = xen.diskSet();
+  const set = await xen.diskSet();
   set.on('add', () => (done['disks added to the set'] += 1));
   set.on('remove', () => (done['disks removed from the set'] += 1));
 

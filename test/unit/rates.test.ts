@@ -1,4 +1,4 @@
-import { ratesBetween } from '../../lib/rates';
+import { ratesBetween } from '../../lib/sampling/rates';
 
 /** A row: requests and sectors; bytes follow from sectors. */
 const row = (rdReq: number, rdSect: number, wrReq = 0, wrSect = 0, others = [0, 0, 0]) =>

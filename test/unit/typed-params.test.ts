@@ -1,10 +1,11 @@
 import {
   checkFlags,
-  checkParameterCount,
   countersOf,
+  readParameterCount,
   toTypedParameters,
-} from '../../lib/typed-params';
+} from '../../lib/libvirt/typed-params';
 import { ALL_COUNTERS, Counter } from '../../lib/native';
+import { Options } from '../../lib/options';
 
 const COUNTERS = { rdReq: 1, rdBytes: 2, wrReq: 3, wrBytes: 4, flushReq: 5, errs: 6 };
 
@@ -44,6 +45,8 @@ describe('typed parameters', () => {
   });
 });
 
+const parameterCount = (nparams: unknown) => readParameterCount(new Options({ nparams }));
+
 describe('the number of parameters', () => {
   test.each([
     [undefined, 6],
@@ -52,17 +55,17 @@ describe('the number of parameters', () => {
     [6, 6],
     [100, 6],
   ])('%p means %i', (wanted, count) => {
-    expect(checkParameterCount(wanted)).toBe(count);
+    expect(parameterCount(wanted)).toBe(count);
   });
 
   test.each([-1, 1.5, NaN, Infinity])('must not be %p', (wanted) => {
-    expect(() => checkParameterCount(wanted)).toThrow(
+    expect(() => parameterCount(wanted)).toThrow(
       expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }),
     );
   });
 
   test('must be a number', () => {
-    expect(() => checkParameterCount('6')).toThrow(
+    expect(() => parameterCount('6')).toThrow(
       expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
     );
   });
@@ -71,7 +74,7 @@ describe('the number of parameters', () => {
 describe('flags', () => {
   test.each([undefined, 0, 4])('%p are known', (flags) => {
     expect(() => {
-      checkFlags(flags);
+      checkFlags(new Options({ flags }));
     }).not.toThrow();
   });
 
@@ -81,7 +84,7 @@ describe('flags', () => {
     [0xffffffff, '0xfffffffb'],
   ])('%i are refused, in libvirt’s words', (flags, named) => {
     expect(() => {
-      checkFlags(flags);
+      checkFlags(new Options({ flags }));
     }).toThrow(
       expect.objectContaining({
         code: 'ERR_XEN_UNSUPPORTED_FLAGS',
@@ -92,7 +95,7 @@ describe('flags', () => {
 
   test.each([-1, 0.5, 2 ** 32])('%p are out of range', (flags) => {
     expect(() => {
-      checkFlags(flags);
+      checkFlags(new Options({ flags }));
     }).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
   });
 });

@@ -28,7 +28,7 @@ async function run(xen: Connection, options: TopOptions): Promise<void> {
     end.abort();
   };
   for (const signal of END_SIGNALS) process.once(signal, onSignal);
-  const set = xen.diskSet();
+  const set = await xen.diskSet();
   try {
     // what is no terminal, or can do nothing but print
     const plain = options.isBatch || !stdout.isTTY || process.env['TERM'] === 'dumb';

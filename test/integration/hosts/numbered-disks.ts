@@ -1,5 +1,5 @@
 import type { DiskSet, SetDisk } from 'xen-block-stats';
-import { diskName } from '../../../lib/vdev';
+import { diskName } from '../../../lib/disk-name';
 
 /*
  * Each disk that there ever is has a number, which is in its source and in its counters: whoever sees

@@ -14,7 +14,7 @@ import {
   placeDisk,
   type GuestSpec,
 } from '../../../lib/simulator/toolstack';
-import { parseDiskName } from '../../../lib/vdev';
+import { parseDiskName } from '../../../lib/disk-name';
 import { RealGuest } from './real-guest';
 import { RealXenstored } from './real-xenstored';
 

@@ -60,8 +60,8 @@ describe('docs/prometheus.md', () => {
   });
 
   /** The types and labels of all metrics, as they are given. */
-  function given(names: MetricNames) {
-    const text = new MetricsText(xen.diskSet(), { names }).scrape().toString();
+  async function given(names: MetricNames) {
+    const text = new MetricsText(await xen.diskSet(), { names }).scrape().toString();
     return [...text.matchAll(/^# TYPE (\w+) (\w+)\n(\w+)(?:\{(.*)\})? /gm)].map(
       ([, name = '', type = '', , labels = '']) => ({
         name,
@@ -72,7 +72,7 @@ describe('docs/prometheus.md', () => {
   }
   const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
-  test('has every metric, with its type and labels', () => {
+  test('has every metric, with its type and labels', async () => {
     const ofDisk = quotedNames(/The labels of a disk are ([^.]*)\./.exec(DOCUMENT)?.[1]).filter(
       (name) => name !== 'vbd',
     );
@@ -81,21 +81,21 @@ describe('docs/prometheus.md', () => {
       type,
       labels: [...(labels.startsWith('of the disk') ? ofDisk : []), ...quotedNames(labels)],
     }));
-    expect(said.sort(byName)).toEqual(given('xen').sort(byName));
+    expect(said.sort(byName)).toEqual((await given('xen')).sort(byName));
   });
 
-  test('has every metric of --names libvirt, with its type, its labels and what it replaces', () => {
+  test('has every metric of --names libvirt, with its type, its labels and what it replaces', async () => {
     const rows = table('The names of libvirt’s exporters'.replace('’', "'"));
     const said = rows.map(([name, type, labels]) => ({
       name: unquoted(name),
       type,
       labels: quotedNames(labels),
     }));
-    const libvirt = given('libvirt');
+    const libvirt = await given('libvirt');
     const added = libvirt.filter(({ name }) => name.startsWith('libvirt_'));
     expect(said.sort(byName)).toEqual([...added].sort(byName));
     const names = new Set(libvirt.map(({ name }) => name));
-    const replaced = given('xen').filter(({ name }) => !names.has(name));
+    const replaced = (await given('xen')).filter(({ name }) => !names.has(name));
     expect(
       rows
         .map((cells) => unquoted(cells[3]))
@@ -108,7 +108,7 @@ describe('docs/prometheus.md', () => {
     const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
     const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
     const provider = new MeterProvider({ readers: [reader] });
-    observeDiskSet(provider.getMeter('test'), xen.diskSet());
+    observeDiskSet(provider.getMeter('test'), await xen.diskSet());
     await provider.forceFlush();
     const there = exporter
       .getMetrics()

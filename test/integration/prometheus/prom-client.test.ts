@@ -19,7 +19,7 @@ describe('a registry of prom-client', () => {
       ],
     });
     xen = connect(host.connectOptions);
-    set = xen.diskSet();
+    set = await xen.diskSet();
     registry = new Registry();
   });
   afterEach(async () => {
@@ -91,7 +91,7 @@ describe('a registry of prom-client', () => {
     set.close();
     expect((await registry.metrics()).trim()).toBe('');
     // and can have another one
-    registerDiskSet(registry, xen.diskSet());
+    registerDiskSet(registry, await xen.diskSet());
     expect(await registry.metrics()).toContain('xen_block_disks 2');
   });
 
@@ -113,7 +113,7 @@ describe('MetricsText', () => {
       guests: [{ name: 'a', disks: [{ name: 'xvda', source: '/dev/a' }] }],
     });
     const xen = connect(host.connectOptions);
-    const text = new MetricsText(xen.diskSet());
+    const text = new MetricsText(await xen.diskSet());
     const numbers = [
       ...[0n, 1n, 9n, 10n, 99n, 100n, 999_999_999n, 10n ** 9n, 10n ** 9n + 1n, 10n ** 12n - 1n],
       ...[2n ** 31n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 10n ** 18n, 2n ** 63n - 1n],
@@ -133,7 +133,7 @@ describe('MetricsText', () => {
       guests: [{ name: 'a', disks: [{ name: 'xvda', source: '/dev/a' }] }],
     });
     const xen = connect(host.connectOptions);
-    const text = new MetricsText(xen.diskSet());
+    const text = new MetricsText(await xen.diskSet());
     const first = text.scrape();
     const before = first.toString();
     await host.io(1, 'xvda', { reads: 7, readBytes: 3584 });

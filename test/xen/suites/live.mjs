@@ -12,10 +12,10 @@ describe('live', () => {
   let set;
   const events = [];
 
-  before(() => {
+  before(async () => {
     sh('truncate -s 32M /tmp/live; losetup /dev/loop0 /tmp/live');
     xen = connect();
-    set = xen.diskSet();
+    set = await xen.diskSet();
     set.on('add', ({ domain, name }) => events.push(`+${domain}/${name}`));
     set.on('remove', ({ domain, name }) => events.push(`-${domain}/${name}`));
   });
@@ -68,7 +68,7 @@ describe('live', () => {
     const other = connect({ xenstore: '/dev/xen/xenbus' });
     try {
       assert.deepEqual(other.domain('l').disks(), xen.domain('l').disks());
-      const otherSet = other.diskSet();
+      const otherSet = await other.diskSet();
       const hasDisk = () => otherSet.disks.some(({ devid }) => devid === XVDC);
       virsh('attach-disk l /dev/loop0 xvdc --driver phy --sourcetype block --live');
       await until('both have the disk', () => hasDisk() && row('xvdc') !== undefined);

@@ -1,0 +1,93 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { connect } from 'xen-block-stats';
+import { connectedNodes, diskNodes, guestNodes, type Node } from '../lib/simulator/toolstack';
+import { RealXenstored } from '../test/integration/hosts/real-xenstored';
+import { COUNTER_FILES } from './disks';
+
+const DISKS_EACH = 2;
+
+/** A host with many guests of two disks each, in a real xenstored, and a C program that asks it the same. */
+export class DiscoveryHost {
+  readonly disks: number;
+  /** The longest time that the event loop was blocked while a set was made, in milliseconds. */
+  longestBlockMs = 0;
+  readonly #xenstored = new RealXenstored();
+  readonly #program: string;
+  readonly #options: { xenstore: string; sysfs: string; timeoutMs: number };
+
+  private constructor(program: string, sysfs: string, guests: number) {
+    this.#program = program;
+    this.disks = DISKS_EACH * guests;
+    this.#options = { xenstore: this.#xenstored.socket, sysfs, timeoutMs: 60_000 };
+  }
+
+  /** @param program - the compiled discovery.c. */
+  static async start(program: string, folder: string, guests: number): Promise<DiscoveryHost> {
+    const sysfs = join(folder, `sys-${guests}`);
+    const host = new DiscoveryHost(program, sysfs, guests);
+    await host.#xenstored.start();
+    for (let domid = 1; domid <= guests; domid++) {
+      const uuid = `00000000-0000-4000-8000-${String(domid).padStart(12, '0')}`;
+      const nodes: Node[] = guestNodes('xl', { name: `guest${domid}`, domid, uuid });
+      for (let i = 0; i < DISKS_EACH; i++) {
+        const disk = {
+          name: `xvd${'ab'.charAt(i)}`,
+          source: `/dev/vg/${domid}-${i}`,
+          backendDomid: 0,
+        };
+        nodes.push(...diskNodes('xl', domid, disk), ...connectedNodes(domid, disk));
+        makeCounters(sysfs, domid, 51712 + 16 * i);
+      }
+      await host.#xenstored.write(nodes);
+    }
+    return host;
+  }
+
+  /** Nanoseconds a disk of the C program. */
+  floor(what: 'disks' | 'set'): number {
+    const env = { ...process.env, XENSTORED_PATH: this.#xenstored.socket };
+    return Number(execFileSync(this.#program, [what], { env, encoding: 'utf8' })) / this.disks;
+  }
+
+  /** Nanoseconds a disk of connect(), domains() and all disks(). */
+  describeDisks(): number {
+    const start = process.hrtime.bigint();
+    const xen = connect(this.#options);
+    const count = xen.domains().reduce((sum, domain) => sum + domain.disks().length, 0);
+    const elapsed = Number(process.hrtime.bigint() - start);
+    xen.close();
+    if (count !== this.disks) throw new Error(`${count} disks are not ${this.disks}`);
+    return elapsed / this.disks;
+  }
+
+  /** Nanoseconds a disk of connect() and diskSet(). */
+  async makeSet(): Promise<number> {
+    const delays = monitorEventLoopDelay({ resolution: 1 });
+    delays.enable();
+    const start = process.hrtime.bigint();
+    const xen = connect(this.#options);
+    const set = await xen.diskSet();
+    const elapsed = Number(process.hrtime.bigint() - start);
+    delays.disable();
+    this.longestBlockMs = Math.max(this.longestBlockMs, delays.max / 1e6);
+    const count = set.disks.length;
+    xen.close();
+    if (count !== this.disks) throw new Error(`${count} disks are not ${this.disks}`);
+    return elapsed / this.disks;
+  }
+
+  stop(): Promise<void> {
+    return this.#xenstored.stop();
+  }
+}
+
+function makeCounters(sysfs: string, domid: number, devid: number): void {
+  const statistics = join(sysfs, `bus/xen-backend/devices/vbd-${domid}-${devid}/statistics`);
+  mkdirSync(statistics, { recursive: true });
+  for (const [file, counter] of Object.entries(COUNTER_FILES)) {
+    symlinkSync(`/sys/class/net/lo/statistics/${counter}`, join(statistics, file));
+  }
+}

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <napi.h>
+
+#include "vbd_statistics.h"
+
+namespace xen_block_stats {
+
+// The JavaScript class Vbd. lib/native.ts describes its methods.
+class JsVbd : public Napi::ObjectWrap<JsVbd> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  explicit JsVbd(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value Open(const Napi::CallbackInfo& info);
+  Napi::Value Read(const Napi::CallbackInfo& info);
+  template <typename Number>
+  Failure ReadInto(Number* row, CounterSet counters);
+  void Close(const Napi::CallbackInfo&) { vbd_.Close(); }
+
+  VbdStatistics vbd_;
+};
+
+}  // namespace xen_block_stats

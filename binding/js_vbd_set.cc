@@ -1,0 +1,70 @@
+#include "js_vbd_set.h"
+
+#include <ctime>
+#include <vector>
+
+#include "typed_array.h"
+
+namespace xen_block_stats {
+namespace {
+
+// Two numbers for each vbd: domid and devid.
+std::vector<VbdSet::Key> ToKeys(const Napi::Value& value) {
+  const Napi::Uint32Array array = value.As<Napi::Uint32Array>();
+  std::vector<VbdSet::Key> keys;
+  keys.reserve(array.ElementLength() / 2);
+  for (size_t i = 0; i + 1 < array.ElementLength(); i += 2) {
+    keys.emplace_back(array[i], array[i + 1]);
+  }
+  return keys;
+}
+
+int64_t MonotonicNanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1000000000} + now.tv_nsec;
+}
+
+}  // namespace
+
+Napi::Function JsVbdSet::Define(Napi::Env env) {
+  return DefineClass(env, "VbdSet",
+                     {
+                         InstanceMethod<&JsVbdSet::Prepare>("prepare"),
+                         InstanceMethod<&JsVbdSet::Discard>("discard"),
+                         InstanceMethod<&JsVbdSet::Assign>("assign"),
+                         InstanceMethod<&JsVbdSet::Sample>("sample"),
+                         InstanceMethod<&JsVbdSet::Close>("close"),
+                     });
+}
+
+JsVbdSet::JsVbdSet(const Napi::CallbackInfo& info)
+    : ObjectWrap(info),
+      set_(info[0].As<Napi::String>().Utf8Value(),
+           static_cast<size_t>(info[1].As<Napi::Number>().Int64Value())) {}
+
+void JsVbdSet::Prepare(const Napi::CallbackInfo& info) { set_.Prepare(ToKeys(info[0])); }
+
+void JsVbdSet::Discard(const Napi::CallbackInfo& info) { set_.Discard(ToKeys(info[0])); }
+
+Napi::Value JsVbdSet::Assign(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(set_.Assign(ToKeys(info[0]))));
+}
+
+Napi::Value JsVbdSet::Sample(const Napi::CallbackInfo& info) {
+  const TypedArray array(info[0]);
+  double* doubles = array.Data<double>(set_.size() * kColumns);
+  int64_t* integers = array.Data<int64_t>(set_.size() * kColumns);
+  uint32_t* failures = TypedArray(info[1]).Data<uint32_t>(set_.size());
+  int64_t* clock = TypedArray(info[2]).Data<int64_t>(2);
+  // An array without elements has no memory.
+  const bool has_room = set_.size() == 0 || (failures != nullptr && (doubles || integers));
+  if (!has_room || clock == nullptr) return Napi::Number::New(info.Env(), -1);
+  clock[1] = clock[0];
+  clock[0] = MonotonicNanoseconds();
+  const size_t failed =
+      integers != nullptr ? set_.Sample(integers, failures) : set_.Sample(doubles, failures);
+  return Napi::Number::New(info.Env(), static_cast<double>(failed));
+}
+
+}  // namespace xen_block_stats

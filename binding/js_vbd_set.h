@@ -1,0 +1,26 @@
+#pragma once
+
+#include <napi.h>
+
+#include "vbd_set.h"
+
+namespace xen_block_stats {
+
+// The JavaScript class VbdSet. lib/native.ts describes its methods.
+class JsVbdSet : public Napi::ObjectWrap<JsVbdSet> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  explicit JsVbdSet(const Napi::CallbackInfo& info);
+
+ private:
+  void Prepare(const Napi::CallbackInfo& info);
+  void Discard(const Napi::CallbackInfo& info);
+  Napi::Value Assign(const Napi::CallbackInfo& info);
+  Napi::Value Sample(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo&) { set_.Close(); }
+
+  VbdSet set_;
+};
+
+}  // namespace xen_block_stats

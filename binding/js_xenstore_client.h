@@ -1,0 +1,34 @@
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "notifier.h"
+#include "xenstore_client.h"
+
+namespace xen_block_stats {
+
+// The JavaScript class XenstoreClient. lib/native.ts describes its methods.
+class JsXenstoreClient : public Napi::ObjectWrap<JsXenstoreClient> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  explicit JsXenstoreClient(const Napi::CallbackInfo& info);
+  ~JsXenstoreClient() override { Close(); }
+
+ private:
+  Napi::Value Request(const Napi::CallbackInfo& info);
+  void Post(const Napi::CallbackInfo& info);
+  Napi::Value Take(const Napi::CallbackInfo& info);
+  Napi::Value GiveUp(const Napi::CallbackInfo& info);
+  void KeepAlive(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo&) { Close(); }
+  void Close();
+
+  std::shared_ptr<Notifier> notifier_;      // null if it does not watch
+  std::unique_ptr<XenstoreClient> client_;  // null when it is closed
+  XenstoreClient::Operation posted_{};      // of the last Post()
+};
+
+}  // namespace xen_block_stats

@@ -1,0 +1,46 @@
+#include "libxenstore.h"
+
+#include <dlfcn.h>
+
+#include <mutex>
+
+#include "glibc_compat.h"
+
+namespace xen_block_stats {
+namespace {
+
+// Since Xen 4.16; Xen 4.14 and 4.15; whatever else there is.
+constexpr const char* kFileNames[] = {"libxenstore.so.4", "libxenstore.so.3.0", "libxenstore.so"};
+
+template <typename Function>
+bool Find(void* library, const char* name, Function* function) {
+  *function = reinterpret_cast<Function>(dlsym(library, name));
+  return *function != nullptr;
+}
+
+const Libxenstore* LoadFile(const char* name) {
+  void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return nullptr;
+  static Libxenstore found;
+  const bool complete =
+      Find(library, "xs_daemon_open_readonly", &found.open_readonly) &&
+      Find(library, "xs_close", &found.close) && Find(library, "xs_read", &found.read) &&
+      Find(library, "xs_directory", &found.directory) && Find(library, "xs_watch", &found.watch) &&
+      Find(library, "xs_unwatch", &found.unwatch) && Find(library, "xs_fileno", &found.fileno) &&
+      Find(library, "xs_check_watch", &found.check_watch);
+  return complete ? &found : nullptr;
+}
+
+}  // namespace
+
+const Libxenstore* Libxenstore::Load() {
+  static std::mutex mutex;
+  static const Libxenstore* loaded = nullptr;
+  std::lock_guard<std::mutex> lock(mutex);
+  for (const char* name : kFileNames) {
+    if (loaded == nullptr) loaded = LoadFile(name);
+  }
+  return loaded;
+}
+
+}  // namespace xen_block_stats

@@ -1,0 +1,204 @@
+import type { DiskSet } from '../../sampling/disk-set';
+import { Column } from '../../native';
+import type { SetDisk } from '../../sampling/set-disk';
+import type { Readings } from './readings';
+
+/** Labels by name. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** Whose names and labels metrics have: this package's, or those of the exporters that ask libvirt. */
+export type MetricNames = 'xen' | 'libvirt';
+
+/** Metrics of one name. */
+export interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+}
+
+/** Metrics of one name, one for each disk. */
+export interface DiskFamily extends Family {
+  /** The labels of a disk. */
+  readonly labels: (disk: SetDisk) => Labels;
+  /** The value of a disk that is in this row; -1 if it has none. */
+  readonly value: (set: DiskSet, row: number, disk: SetDisk) => number;
+}
+
+/** A metric of the whole host. */
+export interface HostFamily extends Family {
+  readonly value: (readings: Readings) => number;
+}
+
+const WIDTH = Object.keys(Column).length;
+
+function diskLabels({ domain = '', uuid = '', domid, name, info }: SetDisk): Labels {
+  return { domain, uuid, domid: String(domid), disk: name, backend: info.kind };
+}
+
+function infoLabels(disk: SetDisk): Labels {
+  const { devid, info } = disk;
+  return {
+    ...diskLabels(disk),
+    devid: String(devid),
+    source: info.source ?? '',
+    mode: info.mode,
+    device_type: info.deviceType,
+  };
+}
+
+/** A domain that we may not know by name is known by its domid, so that it is none other's. */
+function libvirtLabels({ domain, domid, name }: SetDisk): Labels {
+  return { domain: domain ?? String(domid), target_device: name };
+}
+
+function libvirtMetaLabels(disk: SetDisk): Labels {
+  const { source = '', format } = disk.info;
+  return {
+    ...libvirtLabels(disk),
+    source_file: source,
+    disk_type: 'block',
+    driver_type: format,
+  };
+}
+
+/** A counter that is a column of the set. */
+function counter(
+  name: string,
+  help: string,
+  column: keyof typeof Column,
+  labels = diskLabels,
+): DiskFamily {
+  const offset = Column[column];
+  return {
+    name,
+    help,
+    type: 'counter',
+    labels,
+    value: (set, row) => set.values[row * WIDTH + offset] ?? -1,
+  };
+}
+
+function gauge(
+  name: string,
+  help: string,
+  value: DiskFamily['value'],
+  labels = diskLabels,
+): DiskFamily {
+  return { name, help, type: 'gauge', labels, value };
+}
+
+const size: DiskFamily['value'] = (_set, _row, { info: { sectors } }) =>
+  sectors === undefined ? -1 : sectors * 512;
+
+const XEN: readonly DiskFamily[] = [
+  counter('xen_block_read_bytes_total', 'Bytes that the guest read.', 'rdBytes'),
+  counter('xen_block_read_requests_total', 'Read requests of the guest.', 'rdReq'),
+  counter('xen_block_write_bytes_total', 'Bytes that the guest wrote.', 'wrBytes'),
+  counter('xen_block_write_requests_total', 'Write requests of the guest.', 'wrReq'),
+  counter('xen_block_flush_requests_total', 'Flush and barrier requests of the guest.', 'flushReq'),
+  gauge('xen_block_size_bytes', 'Size of the disk; missing until the guest has connected.', size),
+  gauge('xen_block_info', 'What the disk is.', () => 1, infoLabels),
+];
+
+/** As Tinkoff/libvirt-exporter has them; inovex/prometheus-libvirt-exporter has most of them too. */
+const LIBVIRT: readonly DiskFamily[] = [
+  counter(
+    'libvirt_domain_block_stats_read_bytes_total',
+    'Number of bytes read from a block device, in bytes.',
+    'rdBytes',
+    libvirtLabels,
+  ),
+  counter(
+    'libvirt_domain_block_stats_read_requests_total',
+    'Number of read requests from a block device.',
+    'rdReq',
+    libvirtLabels,
+  ),
+  counter(
+    'libvirt_domain_block_stats_write_bytes_total',
+    'Number of bytes written to a block device, in bytes.',
+    'wrBytes',
+    libvirtLabels,
+  ),
+  counter(
+    'libvirt_domain_block_stats_write_requests_total',
+    'Number of write requests to a block device.',
+    'wrReq',
+    libvirtLabels,
+  ),
+  counter(
+    'libvirt_domain_block_stats_flush_requests_total',
+    'Total flush requests from a block device.',
+    'flushReq',
+    libvirtLabels,
+  ),
+  gauge(
+    'libvirt_domain_block_stats_capacity_bytes',
+    'Logical size in bytes of the block device.',
+    size,
+    libvirtLabels,
+  ),
+  gauge('libvirt_domain_block_meta', 'Block device metadata.', () => 1, libvirtMetaLabels),
+];
+
+/** What libvirt's exporters have no names for. */
+const BOTH: readonly DiskFamily[] = [
+  counter('xen_block_discard_requests_total', 'Discard requests of the guest.', 'discardReq'),
+  counter(
+    'xen_block_delayed_requests_total',
+    'Requests that were delayed because the backend was busy (oo_req).',
+    'outOfRequests',
+  ),
+  gauge(
+    'xen_block_state',
+    'Xenbus state of the backend: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected, 5 closing, 6 closed.',
+    (_set, _row, { info }) => info.state ?? -1,
+  ),
+  gauge('xen_block_up', 'Whether the counters of the disk could be read.', (set, _row, disk) =>
+    set.errors.has(disk) ? 0 : 1,
+  ),
+];
+
+const HOST: readonly HostFamily[] = [
+  {
+    name: 'xen_block_disks',
+    help: 'Disks that blkback serves on this host.',
+    type: 'gauge',
+    value: ({ set }) => set.disks.length,
+  },
+  {
+    name: 'xen_block_watching',
+    help: 'Whether xenstore tells of guests and disks that come and go; if not, those that were there are still read.',
+    type: 'gauge',
+    value: ({ set }) => Number(set.watching),
+  },
+  {
+    name: 'xen_block_scrape_errors_total',
+    help: 'Disks whose counters could not be read, over all scrapes.',
+    type: 'counter',
+    value: ({ errors }) => errors,
+  },
+  {
+    name: 'xen_block_scrape_duration_seconds',
+    help: 'How long it took to read all disks and to write this down.',
+    type: 'gauge',
+    value: (readings) => readings.seconds,
+  },
+];
+
+const LIBVIRT_UP: HostFamily = {
+  name: 'libvirt_up',
+  help: "Whether scraping libvirt's metrics was successful.",
+  type: 'gauge',
+  value: () => 1,
+};
+
+/** The metrics of each disk. */
+export function diskFamilies(names: MetricNames): readonly DiskFamily[] {
+  return [...(names === 'libvirt' ? LIBVIRT : XEN), ...BOTH];
+}
+
+/** The metrics of the host; the last one is how long it all took. */
+export function hostFamilies(names: MetricNames): readonly HostFamily[] {
+  return names === 'libvirt' ? [LIBVIRT_UP, ...HOST] : HOST;
+}

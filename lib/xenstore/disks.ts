@@ -1,0 +1,209 @@
+import { devidOf, diskName } from '../disk-name';
+import { parseSectorSize } from '../libvirt/sector-size';
+import { DISK_KINDS, DRIVERS, isDiskKind, type DiskDriver, type DiskKind } from './backend-kinds';
+import type { NodeText, Query } from './client';
+
+/** What a disk is, as its backend's directory in xenstore says. */
+export interface DiskInfo {
+  /** Its name in the guest's configuration (`xvda`): the backend's `dev`. */
+  readonly name: string;
+  /** Its number, 0 to 2^31 - 1: see `parseDiskName`. */
+  readonly devid: number;
+  /** The kind of its backend. */
+  readonly kind: DiskKind;
+  /** The backend's directory in xenstore. */
+  readonly backend: string;
+  /** The domain that serves it. */
+  readonly backendDomid: number;
+  /** What serves it, in libvirt's words. */
+  readonly driver: DiskDriver;
+  /** `raw`, `qcow2`, `vhd` ...: from the backend's `params` or `tapdisk-params`. */
+  readonly format: string;
+  /** The file or device behind it; undefined for an empty drive. */
+  readonly source: string | undefined;
+  /** `r` or `w`. */
+  readonly mode: 'r' | 'w';
+  /** `cdrom` for a drive whose medium can be changed. */
+  readonly deviceType: 'disk' | 'cdrom';
+  /**
+   * The backend's xenbus state: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected,
+   * 5 closing, 6 closed; undefined if there is none.
+   */
+  readonly state: number | undefined;
+  /** Its size in sectors of 512 bytes, for a vbd whatever its sector size; undefined until the guest connects. */
+  readonly sectors: number | undefined;
+  /** Bytes of a logical sector; undefined until the guest connects. */
+  readonly sectorSize: number | undefined;
+  /** Bytes of a physical sector; undefined until the guest connects. libvirt multiplies by it. */
+  readonly physicalSectorSize: number | undefined;
+}
+
+/** Where a disk is described. */
+export interface DiskLocation {
+  readonly devid: number;
+  readonly kind: DiskKind;
+  readonly backend: string;
+  readonly backendDomid: number;
+  /** The directory that describes it: the backend's, or, if that is another domain's, libxl's copy. */
+  readonly description: string;
+}
+
+/** The directory with all backends of a kind that a domain has. */
+export function kindDirectory(ownDomid: number, kind: DiskKind): string {
+  return `/local/domain/${ownDomid}/backend/${kind}`;
+}
+
+/**
+ * The disks of a domain. The frontend's side is not read: the guest can write there what it likes.
+ * Disks that another domain serves are known from libxl's own nodes, where there are any. By devid;
+ * of two with the same devid, the first kind's.
+ */
+export function locateDisks(query: Query, ownDomid: number, domid: number): DiskLocation[] {
+  const [kinds] = query.list([`/local/domain/${ownDomid}/backend`]);
+  const own = locateOwnDisks(query, ownDomid, domid, (kinds ?? []).filter(isDiskKind));
+  const others = locateOtherDisks(query, ownDomid, domid, new Set(own.map(({ devid }) => devid)));
+  return [...own, ...others].sort((a, b) => a.devid - b.devid);
+}
+
+/** The disks of these kinds that this domain serves. */
+function locateOwnDisks(
+  query: Query,
+  ownDomid: number,
+  domid: number,
+  present: readonly DiskKind[],
+): DiskLocation[] {
+  const kinds = DISK_KINDS.filter((kind) => present.includes(kind));
+  const lists = query.list(kinds.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`));
+  const disks = kinds.flatMap((kind, i) =>
+    toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
+  );
+  // the first kind's comes last, and stays
+  return [...new Map(disks.reverse().map((disk) => [disk.devid, disk])).values()];
+}
+
+/** The disks that another domain serves. xenstored does not tell a driver domain. */
+function locateOtherDisks(
+  query: Query,
+  ownDomid: number,
+  domid: number,
+  own: ReadonlySet<number>,
+): DiskLocation[] {
+  const directories = ['vbd', 'virtio_disk'].map((type) => `/libxl/${domid}/device/${type}`);
+  const lists = query.listPermitted(directories);
+  const others = directories.flatMap((directory, i) =>
+    toDevids(lists[i])
+      .filter((devid) => !own.has(devid))
+      .map((devid) => ({ devid, description: `${directory}/${devid}` })),
+  );
+  const backends = query.read(others.map(({ description }) => `${description}/backend`));
+  return others.flatMap((disk, i) => {
+    const location = parseBackend(backends[i], domid, disk.devid);
+    return location && location.backendDomid !== ownDomid ? [{ ...disk, ...location }] : [];
+  });
+}
+
+/** Where a disk is described that this domain serves. */
+export function ownLocation(
+  ownDomid: number,
+  kind: DiskKind,
+  domid: number,
+  devid: number,
+): DiskLocation {
+  const backend = `${kindDirectory(ownDomid, kind)}/${domid}/${devid}`;
+  return { devid, kind, backend, backendDomid: ownDomid, description: backend };
+}
+
+/** The devids among the names of a directory of disks. */
+export function toDevids(names: readonly string[] | null | undefined): number[] {
+  return (names ?? [])
+    .filter((name) => /^(0|[1-9][0-9]{0,9})$/.test(name))
+    .map(Number)
+    .filter((devid) => devid < 2 ** 31);
+}
+
+/** A path to a backend of this disk, and to nothing else. */
+function parseBackend(
+  text: NodeText,
+  domid: number,
+  devid: number,
+): { backend: string; backendDomid: number; kind: DiskKind } | undefined {
+  const match = /^\/local\/domain\/([0-9]{1,5})\/backend\/([a-z0-9_]+)\/([0-9]+)\/([0-9]+)$/.exec(
+    text ?? '',
+  );
+  const kind = match?.[2];
+  if (!match || kind === undefined || !isDiskKind(kind)) return undefined;
+  if (Number(match[3]) !== domid || Number(match[4]) !== devid) return undefined;
+  return { backend: match[0], backendDomid: Number(match[1]), kind };
+}
+
+const NODES = [
+  'dev',
+  'params',
+  'tapdisk-params',
+  'mode',
+  'device-type',
+  'state',
+  'sectors',
+  'sector-size',
+  'physical-sector-size',
+] as const;
+
+/** What these disks are; one that has gone meanwhile is left out. */
+export function describeDisks(query: Query, locations: readonly DiskLocation[]): DiskInfo[] {
+  return toDiskInfos(locations, query.read(diskNodes(locations)));
+}
+
+/** The nodes that describe disks. */
+export function diskNodes(locations: readonly DiskLocation[]): string[] {
+  return locations.flatMap(({ description }) => NODES.map((node) => `${description}/${node}`));
+}
+
+/** What disks are, by the values of their {@link diskNodes}; one that has none is left out. */
+export function toDiskInfos(
+  locations: readonly DiskLocation[],
+  values: readonly NodeText[],
+): DiskInfo[] {
+  return locations.flatMap((location, i) => {
+    const nodes = values.slice(i * NODES.length, (i + 1) * NODES.length);
+    return nodes.every((node) => node === undefined) ? [] : [describe(location, nodes)];
+  });
+}
+
+function describe(location: DiskLocation, nodes: readonly NodeText[]): DiskInfo {
+  const node = (name: (typeof NODES)[number]) => nodes[NODES.indexOf(name)] ?? '';
+  const { devid, kind, backend, backendDomid } = location;
+  const dev = node('dev');
+  return {
+    name: devidOf(dev) === devid ? dev : diskName(devid),
+    devid,
+    kind,
+    backend,
+    backendDomid,
+    driver: DRIVERS[kind],
+    ...parseParams(node('params'), node('tapdisk-params')),
+    mode: node('mode').startsWith('r') ? 'r' : 'w',
+    deviceType: node('device-type') === 'cdrom' ? 'cdrom' : 'disk',
+    state: parseNumber(node('state')),
+    sectors: parseNumber(node('sectors')),
+    sectorSize: parseSectorSize(node('sector-size')),
+    physicalSectorSize: parseSectorSize(node('physical-sector-size')),
+  };
+}
+
+/** Words for a format before a source; other words there belong to the source (`rbd:pool/image`). */
+const FORMATTED = /^(?:(aio|phy|file|raw|qcow2?|vhd|vdi|vmdk|qed):)?(.*)$/;
+
+/** `/dev/vg/web1` or `qcow2:/srv/web1.qcow2`; a tapdisk's own file is in a node of its own. */
+function parseParams(params: string, tapdiskParams: string): Pick<DiskInfo, 'format' | 'source'> {
+  const match = FORMATTED.exec(tapdiskParams === '' ? params : tapdiskParams);
+  const format = match?.[1] ?? 'raw';
+  return {
+    // these are ways to reach raw bytes
+    format: ['aio', 'phy', 'file'].includes(format) ? 'raw' : format,
+    source: match?.[2] === '' ? undefined : match?.[2],
+  };
+}
+
+function parseNumber(text: string): number | undefined {
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
+}

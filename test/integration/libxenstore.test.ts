@@ -1,0 +1,151 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'xen-block-stats';
+import { SimulatedHost } from 'xen-block-stats/simulator';
+import { RealHost } from './hosts/real-host';
+
+/*
+ * What is asked of xenstored, and through what: counted and recorded, not timed.
+ */
+
+const ROOT = join(__dirname, '..', '..');
+
+describe('libxenstore', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'libxenstore-'));
+  const record = join(folder, 'record');
+  let host: RealHost;
+
+  beforeAll(async () => {
+    host = await RealHost.start();
+    await host.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
+  });
+  afterAll(async () => {
+    await host.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** Runs the body of an async function with the libraries of the folder before the system's. */
+  function run(program: string): string {
+    const source = `
+      const xbs = require('xen-block-stats');
+      (async () => { ${program} })();`;
+    const { stdout, stderr, status } = spawnSync(process.execPath, ['-e', source], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        LD_LIBRARY_PATH: folder,
+        REAL: realLibrary(),
+        RECORD: record,
+        SYSFS_PATH: host.connectOptions.sysfs,
+        XENSTORED_PATH: host.connectOptions.xenstore,
+      },
+    });
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+    return stdout;
+  }
+
+  test('is what every request goes through, and a read of an open disk makes none', () => {
+    const library = join(folder, 'libxenstore.so.4');
+    const source = join(__dirname, 'recording_libxenstore.c');
+    execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl']);
+    const output = run(`
+      const { readFileSync } = require('node:fs');
+      const calls = () => readFileSync(process.env.RECORD, 'utf8').trim().split('\\n');
+      const xen = xbs.connect();
+      const web = xen.domain(1);
+      web.blockStats('xvda');
+      const first = calls();
+      const set = await xen.diskSet();
+      const disk = web.disk('xvda');
+      set.sample();
+      const before = calls().length;
+      for (let i = 0; i < 1000; i++) { web.blockStats('xvda'); disk.read(); set.sample(); }
+      const made = calls().slice(before).filter((call) => call !== 'xs_read domid'); // a heartbeat
+      xen.close();
+      console.log(JSON.stringify({ first, made }));`);
+    const { first, made } = JSON.parse(output) as { first: string[]; made: string[] };
+    const nodes = [
+      ...['dev', 'params', 'tapdisk-params', 'mode', 'device-type', 'state'],
+      ...['sectors', 'sector-size', 'physical-sector-size'],
+    ];
+    expect(first).toEqual([
+      'xs_daemon_open_readonly ',
+      'xs_read domid',
+      'xs_read /local/domain/1/name',
+      'xs_read /local/domain/1/vm',
+      ...nodes.map((node) => `xs_read /local/domain/0/backend/vbd/1/51712/${node}`),
+      'xs_read /local/domain/1/name',
+      'xs_read /local/domain/1/vm',
+    ]);
+    expect(made).toEqual([]);
+    expect(readFileSync(record, 'utf8')).toContain('xs_watch /local/domain/0/backend/vbd');
+  });
+
+  test('is missed with the names of its packages', () => {
+    // files that are no libraries stand for files that are not there
+    for (const name of ['libxenstore.so.4', 'libxenstore.so.3.0', 'libxenstore.so']) {
+      writeFileSync(join(folder, name), '');
+    }
+    const output = run(`
+      try { xbs.connect() } catch ({ code, message }) { console.log(code + ': ' + message) }
+      console.log(xbs.parseDiskName('xvda'));`);
+    expect(output).toMatch(
+      /^ERR_XEN_NO_LIBXENSTORE: libxenstore is not installed: install libxenstore4 .*xen-libs.*\n51712\n$/,
+    );
+  });
+});
+
+/** The library that the dynamic linker finds. */
+function realLibrary(): string {
+  const cache = execFileSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' });
+  const path = /libxenstore\.so\.4 .*=> (\S+)/.exec(cache)?.[1];
+  if (path === undefined) throw new Error('there is no libxenstore: run script/bootstrap test');
+  return realpathSync(path);
+}
+
+describe('the number of requests', () => {
+  const GUESTS = 20;
+  const DISKS = ['xvda', 'xvdb'];
+  let host: SimulatedHost;
+
+  beforeAll(async () => {
+    host = await SimulatedHost.start();
+    for (let i = 1; i <= GUESTS; i++) {
+      const disks = DISKS.map((name) => ({ name, source: `/dev/vg/${i}-${name}` }));
+      await host.addGuest({ name: `guest${i}`, domid: i, disks });
+    }
+  });
+  afterAll(() => host.stop());
+
+  test('of the first blockStats on a new connection is 14', async () => {
+    await host.requests();
+    const xen = connect(host.connectOptions);
+    xen.domain(1).blockStats('xvda');
+    expect(await host.requests()).toHaveLength(14);
+    xen.close();
+  });
+
+  test('of a set is one for each node that it tells of, a listing and a watch a domain, and two', async () => {
+    const xen = connect(host.connectOptions);
+    await host.requests();
+    await xen.diskSet();
+    const each = 2 + 2 + 9 * DISKS.length; // listed, watched; name, uuid; nodes
+    expect(await host.requests()).toHaveLength(2 + GUESTS * each);
+    xen.close();
+  });
+
+  test('of domains() and disks() is one for each node, and six a domain', async () => {
+    const xen = connect(host.connectOptions);
+    await host.requests();
+    for (const domain of xen.domains()) domain.disks();
+    const domains = 1 + 2 * (GUESTS + 1);
+    const running = 2; // whether it still is that domain
+    const listings = 2 + 2; // kinds of backends and the disks of the one that there is; libxl's
+    const disks = GUESTS * (running + listings + 9 * DISKS.length) + running + listings;
+    expect(await host.requests()).toHaveLength(domains + disks);
+    xen.close();
+  });
+});
