@@ -59,44 +59,37 @@ export function kindDirectory(ownDomid: number, kind: DiskKind): string {
  * of two with the same devid, the first kind's.
  */
 export function locateDisks(query: Query, ownDomid: number, domid: number): DiskLocation[] {
-  const [kinds] = query.list([`/local/domain/${ownDomid}/backend`]);
-  const own = locateOwnDisks(query, ownDomid, domid, (kinds ?? []).filter(isDiskKind));
-  const others = locateOtherDisks(query, ownDomid, domid, new Set(own.map(({ devid }) => devid)));
-  return [...own, ...others].sort((a, b) => a.devid - b.devid);
-}
+  const ofKind = (kind: DiskKind) => `${kindDirectory(ownDomid, kind)}/${domid}`;
+  const libxl = ['vbd', 'virtio_disk'].map((type) => `/libxl/${domid}/device/${type}`);
+  // one request; xenstored refuses libxl's nodes to a driver domain
+  const backends = [`/local/domain/${ownDomid}/backend`, ofKind('vbd')];
+  const [present, vbds, ...libxlLists] = query.list([...backends, ...libxl], backends.length);
+  const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present?.includes(kind) === true);
+  const lists = [vbds, ...query.list(kinds.map(ofKind))];
 
-/** The disks of these kinds that this domain serves. */
-function locateOwnDisks(
-  query: Query,
-  ownDomid: number,
-  domid: number,
-  present: readonly DiskKind[],
-): DiskLocation[] {
-  const kinds = DISK_KINDS.filter((kind) => present.includes(kind));
-  const lists = query.list(kinds.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`));
-  const disks = kinds.flatMap((kind, i) =>
+  const own = (['vbd', ...kinds] as const).flatMap((kind, i) =>
     toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
   );
   // the first kind's comes last, and stays
-  return [...new Map(disks.reverse().map((disk) => [disk.devid, disk])).values()];
+  const byDevid = new Map(own.reverse().map((disk) => [disk.devid, disk]));
+  const notes = libxl.flatMap((directory, i) =>
+    toDevids(libxlLists[i])
+      .filter((devid) => !byDevid.has(devid))
+      .map((devid) => ({ devid, description: `${directory}/${devid}` })),
+  );
+  const others = locateOtherDisks(query, ownDomid, domid, notes);
+  return [...byDevid.values(), ...others].sort((a, b) => a.devid - b.devid);
 }
 
-/** The disks that another domain serves. xenstored does not tell a driver domain. */
+/** The disks that another domain serves, by the directories that libxl keeps of them. */
 function locateOtherDisks(
   query: Query,
   ownDomid: number,
   domid: number,
-  own: ReadonlySet<number>,
+  notes: readonly Pick<DiskLocation, 'devid' | 'description'>[],
 ): DiskLocation[] {
-  const directories = ['vbd', 'virtio_disk'].map((type) => `/libxl/${domid}/device/${type}`);
-  const lists = query.listPermitted(directories);
-  const others = directories.flatMap((directory, i) =>
-    toDevids(lists[i])
-      .filter((devid) => !own.has(devid))
-      .map((devid) => ({ devid, description: `${directory}/${devid}` })),
-  );
-  const backends = query.read(others.map(({ description }) => `${description}/backend`));
-  return others.flatMap((disk, i) => {
+  const backends = query.read(notes.map(({ description }) => `${description}/backend`));
+  return notes.flatMap((disk, i) => {
     const location = parseBackend(backends[i], domid, disk.devid);
     return location && location.backendDomid !== ownDomid ? [{ ...disk, ...location }] : [];
   });

@@ -4,21 +4,28 @@
 //   ask THREADS TIMES TIMEOUT_MS    that many threads, each with its own client, make that many
 //                                   requests each; with 0 threads, the main thread makes them with
 //                                   the client that it keeps
-//   watch THREADS TIMES TIMEOUT_MS  the same, but for each of them a client is made, watches, waits
-//                                   for a watch event, ends one of its watches, and is destroyed
+//   watch THREADS TIMES TIMEOUT_MS  the same, but for each of them a client is made, watches (if it
+//                                   is not answered, on a second connection), waits for a watch
+//                                   event, ends one of its watches, and is destroyed
+//   reconnect THREADS 1 TIMEOUT_MS  that many threads, each with its own client, watch; when all do
+//                                   it prints "watching"; each then waits until its connection is
+//                                   lost, and makes a request until xenstored answers again
 //   renew                           destroys the client that the main thread keeps, and makes a
 //                                   new one
 // After each command it prints how many requests had each outcome.
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../../binding/xenstore_client.h"
@@ -76,40 +83,84 @@ class Notifications {
   bool is_pending_ = false;
 };
 
-// Posts a request and waits for its response. Adds the number of paths that change meanwhile to
-// changed. Post() itself may time out: then the request is posted again until the deadline.
-Outcome PostAndWait(XenstoreClient* client, Notifications* notifications, Operation operation,
-                    const std::vector<std::string>& paths, double timeout_ms, size_t* changed) {
-  const Deadline deadline(timeout_ms);
-  client->Post(operation, paths);
-  while (notifications->Wait(deadline)) {
-    const XenstoreClient::Events events = client->Take();
-    *changed += events.changed.size();
-    if (!events.response.has_value()) continue;
-    if (events.response->outcome != Outcome::kTimedOut) return events.response->outcome;
-    Pause();
-    if (deadline.MillisecondsLeft() < 0) break;
-    client->Post(operation, paths);
+// A client that watches, and its notifications.
+class Watcher {
+ public:
+  explicit Watcher(const std::string& socket) : client_(socket, [this] { notifications_.Add(); }) {}
+
+  // Posts a request and waits for its response. Post() itself may time out: then the request is
+  // posted again until the deadline.
+  Outcome Request(Operation operation, const std::vector<std::string>& paths,
+                  const Deadline& deadline) {
+    client_.Post(operation, paths);
+    while (Wait(deadline)) {
+      if (!response_.has_value()) continue;
+      const Outcome outcome = std::exchange(response_, std::nullopt)->outcome;
+      if (outcome != Outcome::kTimedOut) return outcome;
+      Pause();
+      if (deadline.MillisecondsLeft() < 0) break;
+      client_.Post(operation, paths);
+    }
+    return Outcome::kTimedOut;
   }
-  return Outcome::kTimedOut;
-}
+
+  // Waits for a notification and takes the events. Returns whether there is one before the
+  // deadline.
+  bool Wait(const Deadline& deadline) {
+    if (!notifications_.Wait(deadline)) return false;
+    XenstoreClient::Events events = client_.Take();
+    if (events.response.has_value()) response_ = std::move(events.response);
+    is_changed_ = is_changed_ || !events.changed.empty();
+    is_lost_ = is_lost_ || events.lost;
+    return true;
+  }
+
+  // Abandons the connection of an unanswered request. Returns false if there is none, or if one is
+  // abandoned already.
+  bool GiveUp() { return client_.GiveUp(); }
+
+  bool is_changed() const { return is_changed_; }
+  bool is_lost() const { return is_lost_; }
+
+ private:
+  std::optional<XenstoreClient::Response> response_;
+  bool is_changed_ = false;
+  bool is_lost_ = false;
+  Notifications notifications_;
+  XenstoreClient client_;  // destroyed first: it must not notify any more then
+};
+
+const std::vector<std::string> kWatched = {"/local/domain", "/local/domain/1/name"};
 
 void WatchOnce(const std::string& socket, double timeout_ms, Tally* tally) {
-  const std::vector<std::string> paths = {"/local/domain", "/local/domain/1/name"};
-  size_t changed = 0;
-  // on the stack, because a client must not notify after it is destroyed
-  Notifications notifications;
-  XenstoreClient client(socket, [&notifications] { notifications.Add(); });
-  Outcome outcome =
-      PostAndWait(&client, &notifications, Operation::kWatch, paths, timeout_ms, &changed);
+  Watcher watcher(socket);
+  Outcome outcome = watcher.Request(Operation::kWatch, kWatched, Deadline(timeout_ms));
+  if (outcome == Outcome::kTimedOut && watcher.GiveUp()) {
+    outcome = watcher.Request(Operation::kWatch, kWatched, Deadline(timeout_ms));
+  }
   if (outcome == Outcome::kAnswered) {
-    if (changed == 0 && notifications.Wait(Deadline(kEventMs)))
-      changed += client.Take().changed.size();
-    outcome =
-        PostAndWait(&client, &notifications, Operation::kUnwatch, {paths[0]}, timeout_ms, &changed);
+    if (!watcher.is_changed()) watcher.Wait(Deadline(kEventMs));
+    outcome = watcher.Request(Operation::kUnwatch, {kWatched[0]}, Deadline(timeout_ms));
   }
   ++(*tally)[outcome];
-  if (changed > 0) ++tally->events;
+  if (watcher.is_changed()) ++tally->events;
+}
+
+// still_to_watch: how many threads do not watch yet.
+void Reconnect(const std::string& socket, double timeout_ms, std::atomic<int>* still_to_watch,
+               Tally* tally) {
+  const Deadline deadline(timeout_ms);
+  Watcher watcher(socket);
+  Outcome outcome = watcher.Request(Operation::kWatch, kWatched, deadline);
+  if (--*still_to_watch == 0) std::cout << "watching" << std::endl;
+  while (!watcher.is_lost() && watcher.Wait(deadline)) continue;
+  if (!watcher.is_lost()) outcome = Outcome::kTimedOut;
+  while (watcher.is_lost() && deadline.MillisecondsLeft() > 0) {
+    outcome = watcher.Request(Operation::kRead, {kWatched[1]}, deadline);
+    if (outcome == Outcome::kAnswered) break;
+    Pause();
+  }
+  ++(*tally)[outcome];
 }
 
 // Runs the work in that many threads at a time. Every other one uses the default socket, which
@@ -149,6 +200,11 @@ int main(int argc, char** argv) {
     } else if (command == "watch") {
       tally = InThreads(threads, socket, [=](const std::string& its_socket, Tally* its) {
         for (int i = 0; i < times; ++i) WatchOnce(its_socket, timeout_ms, its);
+      });
+    } else if (command == "reconnect") {
+      std::atomic<int> still_to_watch(threads);
+      tally = InThreads(threads, socket, [&](const std::string& its_socket, Tally* its) {
+        Reconnect(its_socket, timeout_ms, &still_to_watch, its);
       });
     } else if (threads == 0) {
       Ask(kept.get(), times, timeout_ms, &tally);

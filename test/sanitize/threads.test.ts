@@ -50,10 +50,9 @@ class Asker {
   readonly #errors: Promise<string>;
 
   constructor(program: string, socket: string) {
-    const suppressions = join(root, 'test/sanitize/libxenstore.supp');
     // ThreadSanitizer supports fewer memory layouts than the kernel makes
     this.#child = spawn('setarch', ['--addr-no-randomize', program, socket], {
-      env: { ...process.env, TSAN_OPTIONS: `atexit_sleep_ms=50 suppressions=${suppressions}` },
+      env: { ...process.env, TSAN_OPTIONS: 'atexit_sleep_ms=50' },
     });
     this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
     this.#errors = text(this.#child.stderr);
@@ -67,6 +66,15 @@ class Asker {
   /** Has each of these threads make, use and destroy that many watching clients. */
   async watch(threads: number, times: number, timeoutMs: number): Promise<string> {
     return this.#command(`watch ${threads} ${times} ${timeoutMs}`);
+  }
+
+  /**
+   * Has each of these threads watch, and then reconnect when its connection is lost. Resolves when all
+   * watch, to a promise of the outcomes.
+   */
+  async reconnect(threads: number, timeoutMs: number): Promise<{ done: Promise<string> }> {
+    expect(await this.#command(`reconnect ${threads} 1 ${timeoutMs}`)).toBe('watching');
+    return { done: this.#line() };
   }
 
   /** Replaces the client of the main thread. */
@@ -97,8 +105,17 @@ class Asker {
     return { status: signal ?? code, errors: await this.#errors };
   }
 
+  /** Kills the program, if it still runs. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
   async #command(line: string): Promise<string> {
     this.#child.stdin.write(`${line}\n`);
+    return this.#line();
+  }
+
+  async #line(): Promise<string> {
     const answer: IteratorResult<string> = await this.#lines.next();
     if (answer.done === true) throw new Error(`the program ended: ${await this.#errors}`);
     return answer.value;
@@ -129,6 +146,7 @@ describe.each([
   });
   afterEach(() => {
     xenstored.signal('SIGCONT');
+    asker.kill();
   });
 
   const expectCleanExit = async () => {
@@ -238,9 +256,14 @@ describe.each([
     'when xenstored is killed and restarted',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
-        const some = /^[1-9]\d* answered, 0 timed out, [1-9]/;
-        expect(await meanwhile(asker.ask(4, 1000, LONG_MS), restart)).toMatch(some);
-        expect(await meanwhile(asker.watch(4, 100, LONG_MS), restart)).toMatch(some);
+        expect(await meanwhile(asker.ask(4, 1000, LONG_MS), restart)).toMatch(
+          /^[1-9]\d* answered, 0 timed out, [1-9]/,
+        );
+        // Not while a watch is requested: libxenstore then may close a descriptor twice, which may
+        // be another connection's by then.
+        const reconnecting = await asker.reconnect(4, LONG_MS);
+        await restart();
+        expect(await reconnecting.done).toMatch(/^4 answered/);
         expect(await asker.ask(0, 2, LONG_MS)).toMatch(/^2 answered/);
       }
       await expectCleanExit();
