@@ -21,7 +21,7 @@ namespace {
 
 // Threads of this process that are stuck in libxenstore and have no client any more.
 std::atomic<int> abandoned_threads{0};
-// With so many of them, no new connection is made.
+// While this many threads are abandoned, no new connection is made.
 constexpr int kMaxAbandonedThreads = 4;
 
 // How long the JavaScript thread waits for an idle thread to end, in milliseconds. It does so at
@@ -41,7 +41,9 @@ int ConnectionError(int error) {
 }
 
 // The errors of xenstored that are about a path; any other one means that the connection is lost.
-bool IsAboutPath(int error) { return error == ENOENT || error == EACCES || error == EPERM; }
+bool IsAboutPath(int error) {
+  return error == ENOENT || error == EACCES || error == EPERM || error == EEXIST;
+}
 
 std::string Shorten(const std::string& path, int names) {
   size_t end = 0;
@@ -137,6 +139,7 @@ class XenstoreClient::Session {
   // On the session's thread.
   void Run();
   int Open();
+  bool IsStopping();
   Response RequestAll(Operation operation, const std::vector<std::string>& paths);
   int RequestOne(Operation operation, const std::string& path, Answer* answer);
   int DrainEvents();
@@ -157,7 +160,7 @@ class XenstoreClient::Session {
   // The request that is unanswered; the caller may have given it up.
   bool is_requested_ = false;
   bool is_posted_ = false;
-  bool is_given_up_ = false;
+  bool is_cancelled_ = false;
   Operation operation_ = Operation::kRead;
   std::vector<std::string> paths_;
   std::optional<Response> response_;
@@ -190,8 +193,8 @@ XenstoreClient::Response XenstoreClient::Request(Operation operation,
 }
 
 void XenstoreClient::Post(Operation operation, std::vector<std::string> paths) {
-  failure_ = Open(Deadline(kPostOpenMs));
-  if (failure_.has_value()) {
+  untaken_.response = Open(Deadline(kPostOpenMs));
+  if (untaken_.response.has_value()) {
     notify_();
   } else {
     session_->Post(operation, std::move(paths));
@@ -199,9 +202,12 @@ void XenstoreClient::Post(Operation operation, std::vector<std::string> paths) {
 }
 
 XenstoreClient::Events XenstoreClient::Take() {
-  if (!failure_.has_value()) return session_ ? session_->Take() : Events{};
-  Events events;
-  events.response = std::exchange(failure_, std::nullopt);
+  Events events = std::exchange(untaken_, Events{});
+  if (!session_) return events;
+  Events more = session_->Take();
+  if (more.response.has_value()) events.response = std::move(more.response);
+  events.changed.merge(more.changed);
+  events.lost = events.lost || more.lost;
   return events;
 }
 
@@ -216,7 +222,12 @@ bool XenstoreClient::GiveUp() {
 // Makes a connection if there is none. Why not, if there is none then or it is busy.
 std::optional<XenstoreClient::Response> XenstoreClient::Open(const Deadline& deadline) {
   const Response timed_out{Outcome::kTimedOut, ETIMEDOUT};
-  if (session_ && session_->HasEnded()) session_.reset();
+  if (session_ && session_->HasEnded()) {
+    // The caller has to be told of what was lost, also if it is faster with its next request.
+    untaken_ = Take();
+    untaken_.response.reset();
+    session_.reset();
+  }
   if (session_) {
     if (session_->IsBusy()) return timed_out;
     return std::nullopt;
@@ -267,6 +278,11 @@ bool XenstoreClient::Session::IsBusy() {
   return is_requested_ || is_stopping_;
 }
 
+bool XenstoreClient::Session::IsStopping() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return is_stopping_;
+}
+
 bool XenstoreClient::Session::HasEnded() {
   std::lock_guard<std::mutex> lock(mutex_);
   return has_ended_;
@@ -280,7 +296,7 @@ XenstoreClient::Response XenstoreClient::Session::Request(Operation operation,
   if (changed_.WaitUntil(lock, deadline, [this] { return !is_requested_; })) {
     return *std::exchange(response_, std::nullopt);
   }
-  is_given_up_ = true;
+  is_cancelled_ = true;
   return {Outcome::kTimedOut, ETIMEDOUT};
 }
 
@@ -295,7 +311,7 @@ void XenstoreClient::Session::Submit(Operation operation, std::vector<std::strin
   paths_ = std::move(paths);
   is_requested_ = true;
   is_posted_ = is_posted;
-  is_given_up_ = false;
+  is_cancelled_ = false;
   response_.reset();
   if (has_ended_) {
     EndRequest();
@@ -369,7 +385,10 @@ void XenstoreClient::Session::Run() {
       WaitForWork(watch_descriptor);
       lock.lock();
     }
-    if (watching_ != nullptr) error = DrainEvents();
+    if (watching_ == nullptr) continue;
+    lock.unlock();
+    error = DrainEvents();
+    lock.lock();
   }
   lock.unlock();
   library_.close(watching_);
@@ -388,7 +407,8 @@ int XenstoreClient::Session::Open() {
   if (is_default_) pthread_rwlock_rdlock(&socket_variable);
   errno = 0;
   requests_ = library_.open_readonly();
-  if (requests_ != nullptr && watches_) watching_ = library_.open_readonly();
+  // A given socket is not in the environment any more when the caller has given up.
+  if (requests_ != nullptr && watches_ && !IsStopping()) watching_ = library_.open_readonly();
   const int error = errno;
   if (is_default_) pthread_rwlock_unlock(&socket_variable);
   if (requests_ != nullptr && (watching_ != nullptr || !watches_)) return 0;
@@ -406,7 +426,7 @@ XenstoreClient::Response XenstoreClient::Session::RequestAll(
       return {Outcome::kBroken, ConnectionError(answer.error)};
     }
     std::lock_guard<std::mutex> lock(mutex_);
-    if (is_stopping_ || is_given_up_) break;
+    if (is_stopping_ || is_cancelled_) break;
   }
   return response;
 }
@@ -433,9 +453,7 @@ int XenstoreClient::Session::RequestOne(Operation operation, const std::string& 
       return 0;
     }
     case Operation::kWatch: {
-      std::unique_lock<std::mutex> lock(mutex_);
       if (const int error = DrainEvents()) return error;
-      lock.unlock();
       // The token of a watch is its path.
       awaiting_first_event_.insert(path);
       errno = 0;
@@ -450,20 +468,23 @@ int XenstoreClient::Session::RequestOne(Operation operation, const std::string& 
   return errno == 0 ? ECONNRESET : errno;
 }
 
-// Takes the watch events that have come, under the mutex. Returns an errno if the connection is
-// lost.
+// Takes the watch events that have come. Returns an errno if the connection is lost. libxenstore is
+// called without the mutex, as everywhere: after a connection was lost it may not return.
 int XenstoreClient::Session::DrainEvents() {
-  const size_t before = pending_.changed.size();
+  std::set<std::string> changed;
   errno = 0;
   while (char** event = library_.check_watch(watching_)) {
     if (awaiting_first_event_.erase(event[XS_WATCH_TOKEN]) == 0) {
-      pending_.changed.insert(Shorten(event[XS_WATCH_PATH], kPathNames));
+      changed.insert(Shorten(event[XS_WATCH_PATH], kPathNames));
     }
     free(event);
     errno = 0;
   }
   const int error = errno == EAGAIN ? 0 : ConnectionError(errno);
-  if (pending_.changed.size() > before && notify_) notify_();
+  if (changed.empty()) return error;
+  std::lock_guard<std::mutex> lock(mutex_);
+  pending_.changed.merge(changed);
+  if (notify_) notify_();
   return error;
 }
 

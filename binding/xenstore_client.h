@@ -21,8 +21,8 @@ class XenstoreClient {
  public:
   enum class Operation { kRead, kDirectory, kWatch, kUnwatch };
 
-  // The answer about one path: an errno (0, ENOENT, EACCES, EPERM), and if it is 0 the value of the
-  // node (kRead: one string, any bytes) or the names of its children (kDirectory).
+  // The answer about one path: an errno (0, ENOENT, EACCES, EPERM, EEXIST), and if it is 0 the
+  // value of the node (kRead: one string, any bytes) or the names of its children (kDirectory).
   struct Answer {
     int error = 0;
     std::vector<std::string> strings = {};
@@ -54,8 +54,8 @@ class XenstoreClient {
   static constexpr int kPathNames = 6;
 
   // socket: the path of xenstored's socket; empty: libxenstore's default.
-  // notify: called on the client's thread when Take() has something to give. With it the client can
-  // watch; without it, kWatch and kUnwatch must not be requested.
+  // notify: called when Take() has something to give, on the client's thread, or by Post() if it
+  // fails. With it the client can watch; without it, kWatch and kUnwatch must not be requested.
   explicit XenstoreClient(std::string socket, std::function<void()> notify = nullptr);
   // Ends the connection. Does not wait for xenstored: a thread that is stuck in libxenstore is
   // abandoned, and ends when xenstored answers or dies.
@@ -74,7 +74,7 @@ class XenstoreClient {
   Events Take();
 
   // Abandons the thread of an unanswered request, and its watches, so that the next request makes a
-  // new connection. A thread in xs_watch can miss the end of its connection and wait for ever.
+  // new connection. A thread in xs_watch can miss the end of its connection and never return.
   // False if there is none, or if a thread that was abandoned before has not ended: one is the
   // limit.
   bool GiveUp();
@@ -86,9 +86,9 @@ class XenstoreClient {
 
   const std::string socket_;
   const std::function<void()> notify_;
-  std::shared_ptr<Session> session_;  // shared with its thread
-  std::shared_ptr<Session> given_up_;
-  std::optional<Response> failure_;  // of a Post() that had no session
+  std::shared_ptr<Session> session_;   // shared with its thread
+  std::shared_ptr<Session> given_up_;  // the last one that GiveUp() abandoned
+  Events untaken_;                     // of sessions that have ended, and of a Post() that had none
 };
 
 }  // namespace xen_block_stats
