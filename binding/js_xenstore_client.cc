@@ -40,7 +40,7 @@ const char* Name(Outcome outcome) {
   }
 }
 
-// A string, or a Buffer if it is more than printable ASCII: lib/ decides whether that is text.
+// A string; a Buffer if there is more in it than printable ASCII, so that lib/ can validate it.
 napi_value ToValue(Napi::Env env, const std::string& value) {
   const bool is_plain =
       std::all_of(value.begin(), value.end(), [](char it) { return it >= ' ' && it <= '~'; });

@@ -81,7 +81,7 @@ class VbdStatistics {
   // Reads the wanted counters into their columns of the row; leaves the others alone. A counter
   // that the kernel does not have is -1; one whose file the kernel is just making or removing is a
   // failure (ENOENT). After a failure the content of the row is undefined. A removed device gives
-  // ENODEV or ENOENT for ever, even if another device has its name now; a closed one gives EBADF.
+  // ENODEV or ENOENT from then on, even if another device has its name; a closed one gives EBADF.
   template <typename Number>
   Failure Read(CounterSet wanted, Number* row);
 

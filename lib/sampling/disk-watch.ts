@@ -21,7 +21,7 @@ const DOMAINS_AT_ONCE = 16;
 /** Vbds that are opened, and then described, in one turn of the event loop: about two milliseconds. */
 const VBDS_AT_ONCE = 32;
 
-/** After a failure, the next scan begins after so many milliseconds, and twice as many each time. */
+/** The delay of the next scan after a failure, in milliseconds. It doubles with each failure. */
 const FIRST_RETRY_MS = 10;
 const LAST_RETRY_MS = 1000;
 
