@@ -1,15 +1,21 @@
 #include "vbd_set.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "thread.h"
+
 namespace xen_block_stats {
 namespace {
 
 constexpr int kNone = -1;
+
+// How many times as many descriptors as the vbds take the table of descriptors has room for.
+constexpr size_t kTableAhead = 8;
 
 }  // namespace
 
@@ -23,6 +29,7 @@ VbdSet::VbdSet(std::string devices, size_t max_open_files)
 VbdSet::~VbdSet() { Close(); }
 
 void VbdSet::Prepare(const std::vector<Key>& vbds) {
+  GrowDescriptorTable(vbds.size());
   for (const Key& key : vbds) {
     const Row* row = Find(key);
     std::array<double, kColumns> unused;
@@ -63,6 +70,22 @@ size_t VbdSet::Assign(const std::vector<Key>& rows) {
   FillReserve();
   return static_cast<size_t>(std::count_if(rows_.begin(), rows_.end(),
                                            [](const Row& row) { return !row.vbd->is_open(); }));
+}
+
+// The kernel doubles the process's table of descriptors when it is full. It waits for an RCU grace
+// period then, 5 to 20 ms: a thread has it do so before it is needed, in larger steps.
+void VbdSet::GrowDescriptorTable(size_t vbds) {
+  const size_t needed = (held_ + vbds) * kCounters;
+  const size_t wanted = std::min(kTableAhead * needed, max_open_files_);
+  if (2 * needed <= descriptor_table_ || wanted <= descriptor_table_) return;
+  descriptor_table_ = wanted;
+  StartThread([wanted] {
+    const int low = eventfd(0, EFD_CLOEXEC);
+    if (low < 0) return;
+    const int high = fcntl(low, F_DUPFD_CLOEXEC, static_cast<int>(wanted));
+    if (high >= 0) close(high);
+    close(low);
+  });
 }
 
 VbdSet::Row VbdSet::Open(Key key) {

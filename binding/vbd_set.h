@@ -56,6 +56,7 @@ class VbdSet {
     Failure failure;  // why it is not open
   };
 
+  void GrowDescriptorTable(size_t vbds);
   Row Open(Key key);
   bool HasRoom() const;
   const Row* Find(Key key) const;
@@ -66,7 +67,8 @@ class VbdSet {
 
   std::string devices_;
   size_t max_open_files_;
-  size_t held_ = 0;  // vbds that hold their files
+  size_t held_ = 0;              // vbds that hold their files
+  size_t descriptor_table_ = 0;  // entries that it was grown to
   std::vector<Row> rows_;
   std::map<Key, Row> prepared_;
   // What it takes to read a vbd when the process has no descriptors left.

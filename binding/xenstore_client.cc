@@ -2,19 +2,17 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "glibc_compat.h"
 #include "libxenstore.h"
+#include "thread.h"
 
 namespace xen_block_stats {
 namespace {
@@ -88,20 +86,6 @@ class SocketVariable {
  private:
   bool is_set_;
   std::optional<std::string> before_;
-};
-
-// Threads that are started meanwhile get no signals: those are for Node's own threads.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
 };
 
 }  // namespace
@@ -258,14 +242,7 @@ std::shared_ptr<XenstoreClient::Session> XenstoreClient::Session::Start(
     const Libxenstore& library, bool is_default, std::function<void()> notify) {
   auto session = std::make_shared<Session>(library, is_default, std::move(notify));
   if (session->wake_ < 0) return nullptr;
-  const SignalsBlocked blocked;
-  try {
-    std::thread([session] { session->Run(); }).detach();
-  } catch (const std::system_error&) {
-    errno = EAGAIN;
-    return nullptr;
-  }
-  return session;
+  return StartThread([session] { session->Run(); }) ? session : nullptr;
 }
 
 bool XenstoreClient::Session::WaitUntilOpened(const Deadline& deadline) {

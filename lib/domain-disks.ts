@@ -5,8 +5,21 @@ import { XenError } from './errors';
 import type { Host } from './host';
 import { Counter, NUMBERS, type Vbd } from './native';
 import type { Query, XenstoreClient } from './xenstore/client';
-import { describeDisks, locateDisks, ownLocation, type DiskInfo } from './xenstore/disks';
-import { identifyDomain, isSameDomain, type DomainIdentity } from './xenstore/domains';
+import {
+  diskNodes,
+  locateDisks,
+  ownLocation,
+  toDiskInfos,
+  type DiskInfo,
+  type DiskLocation,
+} from './xenstore/disks';
+import {
+  confirmRunning,
+  identityNodes,
+  isSameDomain,
+  toIdentities,
+  type DomainIdentity,
+} from './xenstore/domains';
 
 /** A disk that could not be opened, and why. */
 export interface SkippedDisk {
@@ -59,16 +72,14 @@ export class DomainDisks implements DiskOwner {
     return isSame;
   }
 
-  /** A query, once it is known that the domain is running. */
-  runningQuery(): Query {
-    const query = this.#xenstore.query();
-    this.#checkRunning(query);
-    return query;
+  /** @throws XenError `ERR_XEN_DOMAIN_NOT_RUNNING`. */
+  checkRunning(): void {
+    this.#describe(this.#xenstore.query(), []);
   }
 
   /** What all disks are. */
-  describeAll(query: Query): DiskInfo[] {
-    return describeDisks(query, locateDisks(query, this.#host.ownDomid, this.domid));
+  describeAll(query = this.#xenstore.query()): DiskInfo[] {
+    return this.#describe(query, this.#locate(query));
   }
 
   /** The disk that was opened by this path. It may be gone since. */
@@ -92,8 +103,7 @@ export class DomainDisks implements DiskOwner {
 
   /** Opens all disks, and gives those that could not be opened apart. */
   openAll(query: Query): { disks: Disk[]; skipped: SkippedDisk[] } {
-    const { ownDomid } = this.#host;
-    const locations = locateDisks(query, ownDomid, this.domid);
+    const locations = this.#locate(query);
     const disks = locations.flatMap(({ devid, backend }) => {
       const held = this.#byDevid.get(devid);
       const isHeld = held?.info.backend === backend && held.tryFill(NUMBERS, Counter.rdReq);
@@ -103,7 +113,7 @@ export class DomainDisks implements DiskOwner {
     const vbds = new Map(rest.map(({ devid }) => [devid, this.#openVbd(devid)]));
     const skipped: SkippedDisk[] = [];
     try {
-      for (const info of describeDisks(query, rest)) {
+      for (const info of this.#describe(query, rest)) {
         try {
           disks.push(this.#keep(info, vbds.get(info.devid)));
         } catch (error) {
@@ -114,14 +124,12 @@ export class DomainDisks implements DiskOwner {
     } finally {
       for (const vbd of vbds.values()) vbd.close();
     }
-    this.#checkRunning(query);
     return { disks: disks.sort((a, b) => a.devid - b.devid), skipped };
   }
 
   reopen(disk: Disk, query = this.#xenstore.query()): void {
     const now = this.#openDevid(query, disk.devid, disk);
     if (now === disk) return;
-    this.#checkRunning(query);
     if (now === undefined) throw this.#noSuchDisk(query, disk.name);
     throw this.#invalidPath(
       disk.name,
@@ -141,30 +149,53 @@ export class DomainDisks implements DiskOwner {
     const disk = devid === undefined ? undefined : this.#openDevid(query, devid);
     // the source may be another disk's since it was found
     if (disk !== undefined && (!isSource || disk.info.source === path)) return disk;
-    this.#checkRunning(query);
     throw this.#noSuchDisk(query, path);
   }
 
   /** The disk with this devid; undefined if there is none. */
   #openDevid(query: Query, devid: number, former?: Disk): Disk | undefined {
-    const { ownDomid } = this.#host;
     const vbd = this.#openVbd(devid);
     try {
-      const own = describeDisks(query, [ownLocation(ownDomid, 'vbd', this.domid, devid)]);
-      this.#checkRunning(query);
-      const [info] = own.length > 0 ? own : this.#describe(query, devid);
+      const own = ownLocation(this.#host.ownDomid, 'vbd', this.domid, devid);
+      let [info] = this.#describe(query, [own]);
+      if (info === undefined) {
+        // blkback does not serve it here
+        const located = this.#locate(query).filter((disk) => disk.devid === devid);
+        [info] = this.#describe(query, located);
+      }
       return info && this.#keep(info, vbd, former);
     } finally {
       vbd.close();
     }
   }
 
-  #describe(query: Query, devid: number): DiskInfo[] {
-    const disks = locateDisks(query, this.#host.ownDomid, this.domid);
-    return describeDisks(
-      query,
-      disks.filter((disk) => disk.devid === devid),
-    );
+  #locate(query: Query): DiskLocation[] {
+    return locateDisks(query, this.#host.ownDomid, this.domid);
+  }
+
+  /**
+   * What these disks are, of a domain that is running; one that has gone meanwhile is left out.
+   *
+   * @throws XenError `ERR_XEN_DOMAIN_NOT_RUNNING`.
+   */
+  #describe(query: Query, locations: readonly DiskLocation[]): DiskInfo[] {
+    const { ownDomid } = this.#host;
+    const disks = diskNodes(locations);
+    // the domain last: if it is the same, the disks are its disks
+    const nodes = [...disks, ...identityNodes([this.domid])];
+    // xenstored does not tell a driver domain
+    const values = query.read(nodes, ownDomid === 0 ? nodes.length : disks.length);
+    const [identity] = toIdentities([this.domid], values.slice(disks.length));
+    const running = identity && confirmRunning(query, ownDomid, identity);
+    if (running === undefined || !this.update(running)) {
+      this.close();
+      throw new XenError(
+        'ERR_XEN_DOMAIN_NOT_RUNNING',
+        `domain is not running (${this.label}, which had the domid ${this.domid})`,
+        { domid: this.domid },
+      );
+    }
+    return toDiskInfos(locations, values);
   }
 
   #openVbd(devid: number): OpenedVbd {
@@ -217,24 +248,12 @@ export class DomainDisks implements DiskOwner {
   #findSource(query: Query, path: string): number | undefined {
     const matching = this.describeAll(query).filter(({ source }) => source === path);
     if (matching.length > 1) {
-      this.#checkRunning(query);
       throw this.#invalidPath(
         path,
         `it is the source of ${listNames(matching)} of domain ${this.label}`,
       );
     }
     return matching[0]?.devid;
-  }
-
-  #checkRunning(query: Query): void {
-    const identity = identifyDomain(query, this.#host.ownDomid, this.domid);
-    if (identity !== undefined && this.update(identity)) return;
-    this.close();
-    throw new XenError(
-      'ERR_XEN_DOMAIN_NOT_RUNNING',
-      `domain is not running (${this.label}, which had the domid ${this.domid})`,
-      { domid: this.domid },
-    );
   }
 
   #noSuchDisk(query: Query, path: string): XenError {

@@ -124,7 +124,7 @@ export class Domain {
    * `ERR_XENSTORE_IO`, `ERR_XEN_CLOSED`.
    */
   disks(): DiskInfo[] {
-    return this.#disks.describeAll(this.#disks.runningQuery());
+    return this.#disks.describeAll();
   }
 
   /**
@@ -195,7 +195,7 @@ export class Domain {
       nparams = readParameterCount(given);
     }
     if (nparams === 0) {
-      this.#disks.runningQuery();
+      this.#disks.checkRunning();
       return { nparams: PARAMETER_COUNT, params: [] };
     }
     let { counters, skipped } = this.#read(path, countersOf(nparams), read);

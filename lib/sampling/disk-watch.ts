@@ -18,8 +18,11 @@ import { SetDisk } from './set-disk';
 /** Domains whose disks are listed in one request. */
 const DOMAINS_AT_ONCE = 16;
 
-/** Vbds that are opened, and then described, in one turn of the event loop: about two milliseconds. */
-const VBDS_AT_ONCE = 32;
+/**
+ * Vbds that are opened in one turn of the event loop: less than a millisecond, or some milliseconds for
+ * the first ones, whose files the kernel has to look up.
+ */
+const VBDS_AT_ONCE = 8;
 
 /** The delay of the next scan after a failure, in milliseconds. It doubles with each failure. */
 const FIRST_RETRY_MS = 10;
@@ -230,10 +233,7 @@ export class DiskWatch {
         .sort((a, b) => a - b)
         .map((devid) => ({ domid, ...ownLocation(ownDomid, 'vbd', domid, devid) })),
     );
-    const infos: DiskInfo[] = [];
-    for (let i = 0; i < vbds.length; i += VBDS_AT_ONCE) {
-      infos.push(...(await this.#openAndDescribe(vbds.slice(i, i + VBDS_AT_ONCE))));
-    }
+    const infos = await this.#openAndDescribe(vbds);
     const names = identityNodes(domids);
     const answers = await this.#client.request('read', names, ownDomid === 0 ? 0 : names.length);
     if (this.#isClosed) throw closedError();
@@ -245,11 +245,21 @@ export class DiskWatch {
     await this.#unwatch(gone.map(namePath));
   }
 
+  /** Opens the next vbds while the thread reads what the last ones are. */
   async #openAndDescribe(vbds: readonly (VbdKey & DiskLocation)[]): Promise<DiskInfo[]> {
-    if (this.#isClosed) throw closedError();
-    this.#options.prepare(vbds);
-    const answers = await this.#client.request('read', diskNodes(vbds));
-    return toDiskInfos(vbds, answers.map(toText));
+    const infos: DiskInfo[] = [];
+    const open = (first: number) => {
+      if (this.#isClosed) throw closedError();
+      const slice = vbds.slice(first, first + VBDS_AT_ONCE);
+      this.#options.prepare(slice);
+      return slice;
+    };
+    for (let i = 0, slice = open(0), next; slice.length > 0; slice = next) {
+      const answers = this.#client.request('read', diskNodes(slice));
+      next = open((i += VBDS_AT_ONCE));
+      infos.push(...toDiskInfos(slice, (await answers).map(toText)));
+    }
+    return infos;
   }
 
   /** Takes the disks of one domain, of which blkback has counters and which are wanted. */

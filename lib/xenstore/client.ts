@@ -56,22 +56,20 @@ export class Query {
   /**
    * The values of these nodes.
    *
-   * @throws {@link XenError} `ERR_XENSTORE_CONNECT` if xenstored refuses one: what may not be read is
+   * @param required - how many of the first nodes xenstored must not refuse.
+   * @throws {@link XenError} `ERR_XENSTORE_CONNECT` if it refuses one of them: what may not be read is
    * not what is not there.
    */
-  read(paths: readonly string[]): NodeText[] {
-    return checkPermitted(paths, this.#request('read', paths)).map(toText);
-  }
-
-  /** The values of these nodes; null for a node that xenstored refuses. */
-  readPermitted(paths: readonly string[]): NodeText[] {
-    return this.#request('read', paths).map(toText);
+  read(paths: readonly string[], required = paths.length): NodeText[] {
+    const answers = this.#request('read', paths);
+    checkPermitted(paths, answers.slice(0, required));
+    return answers.map(toText);
   }
 
   /**
    * The names of the children of these nodes; none for a node that is not there.
    *
-   * @param required - how many of the first nodes xenstored must not refuse.
+   * @param required - as for {@link Query.read}.
    * @throws as {@link Query.read}.
    */
   list(paths: readonly string[], required = paths.length): string[][] {
@@ -114,9 +112,9 @@ function isRefusal(answer: Answer | undefined): boolean {
 }
 
 /** @throws XenError `ERR_XENSTORE_CONNECT` if xenstored refuses one of these paths. */
-export function checkPermitted<A extends Answer>(paths: readonly string[], answers: A[]): A[] {
+export function checkPermitted(paths: readonly string[], answers: readonly Answer[]): void {
   const refused = answers.findIndex(isRefusal);
-  if (refused < 0) return answers;
+  if (refused < 0) return;
   const errno = answers[refused] as number;
   const path = paths[refused];
   throw new XenError(

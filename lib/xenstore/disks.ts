@@ -141,11 +141,6 @@ const NODES = [
   'physical-sector-size',
 ] as const;
 
-/** What these disks are; one that has gone meanwhile is left out. */
-export function describeDisks(query: Query, locations: readonly DiskLocation[]): DiskInfo[] {
-  return toDiskInfos(locations, query.read(diskNodes(locations)));
-}
-
 /** The nodes that describe disks. */
 export function diskNodes(locations: readonly DiskLocation[]): string[] {
   return locations.flatMap(({ description }) => NODES.map((node) => `${description}/${node}`));

@@ -39,12 +39,7 @@ export function identifyDomain(
   domid: number,
 ): DomainIdentity | undefined {
   const [identity] = identifyDomains(query, ownDomid, [domid]);
-  if (identity?.name !== undefined || identity?.uuid !== undefined) return identity;
-  // a domain without a name, or one that may not be read: a driver domain knows those that it serves
-  const own = DISK_KINDS.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`);
-  const [directory, ...served] = query.readPermitted([`/local/domain/${domid}`, ...own]);
-  const isServed = directory === null && served.some((node) => node !== undefined);
-  return typeof directory === 'string' || isServed ? identity : undefined;
+  return identity && confirmRunning(query, ownDomid, identity);
 }
 
 /** Which domains these are, of which it is known that they run. */
@@ -55,7 +50,22 @@ export function identifyDomains(
 ): DomainIdentity[] {
   const nodes = identityNodes(domids);
   // xenstored does not tell a driver domain
-  return toIdentities(domids, ownDomid === 0 ? query.read(nodes) : query.readPermitted(nodes));
+  return toIdentities(domids, query.read(nodes, ownDomid === 0 ? nodes.length : 0));
+}
+
+/** The domain whose nodes were read, if they were there. */
+export function confirmRunning(
+  query: Query,
+  ownDomid: number,
+  identity: DomainIdentity,
+): DomainIdentity | undefined {
+  const { domid, name, uuid } = identity;
+  if (name !== undefined || uuid !== undefined) return identity;
+  // a domain without a name, or one that may not be read: a driver domain knows those that it serves
+  const own = DISK_KINDS.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`);
+  const [directory, ...served] = query.read([`/local/domain/${domid}`, ...own], 0);
+  const isServed = directory === null && served.some((node) => node !== undefined);
+  return typeof directory === 'string' || isServed ? identity : undefined;
 }
 
 /** The nodes that tell which domains these are. */

@@ -10,9 +10,10 @@ const HEARTBEAT_MS = 2000;
 /** A response that takes longer than this is late, in milliseconds. */
 const LATE_MS = 5000;
 
-/** A request that is not answered yet. */
+/** A request without a response. */
 interface Pending {
-  readonly since: number;
+  readonly operation: Operation;
+  readonly paths: readonly string[];
   readonly resolve: (answers: Answer[]) => void;
   readonly reject: (error: XenError) => void;
 }
@@ -25,9 +26,9 @@ export class WatchingClient {
   readonly #client: NativeXenstoreClient;
   readonly #timeoutMs: number;
   readonly #onEvents: (changed: readonly string[], lost: boolean) => void;
-  #pending: Pending | undefined;
-  /** Settles when the last request is answered: there is one at a time. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** Requests in their order. The first one is posted: the thread takes one at a time. */
+  readonly #pending: Pending[] = [];
+  #postedAt = 0;
   #isLate = false;
   #heartbeat: NodeJS.Timeout;
   #isClosed = false;
@@ -68,9 +69,11 @@ export class WatchingClient {
     mayBeRefused = 0,
   ): Promise<Answer[]> {
     if (paths.length === 0) return [];
-    const response = this.#last.then(() => this.#post(operation, paths));
-    this.#last = response.catch(() => undefined);
-    const answers = await response;
+    if (this.#isClosed) throw closedError();
+    const answers = await new Promise<Answer[]>((resolve, reject) => {
+      this.#pending.push({ operation, paths, resolve, reject });
+      if (this.#pending.length === 1) this.#post();
+    });
     checkPermitted(paths.slice(mayBeRefused), answers.slice(mayBeRefused));
     return answers;
   }
@@ -85,19 +88,22 @@ export class WatchingClient {
     this.#isClosed = true;
     clearTimeout(this.#heartbeat);
     this.#client.close();
-    this.#pending?.reject(closedError());
-    this.#pending = undefined;
+    for (const { reject } of this.#pending.splice(0)) reject(closedError());
   }
 
-  #post(operation: Operation, paths: readonly string[]): Promise<Answer[]> {
-    return new Promise((resolve, reject) => {
-      if (this.#isClosed) {
-        reject(closedError());
-        return;
-      }
-      this.#pending = { since: performance.now(), resolve, reject };
-      this.#client.post(operation, paths);
-    });
+  /** Posts the first request, if there is one. */
+  #post(): void {
+    const [first] = this.#pending;
+    if (first === undefined) return;
+    this.#postedAt = performance.now();
+    this.#client.post(first.operation, first.paths);
+  }
+
+  /** Removes the request that is posted, and posts the next one. */
+  #shift(): Pending | undefined {
+    const first = this.#pending.shift();
+    this.#post();
+    return first;
   }
 
   /** Calls a method from a timer or the addon, which must not keep an unclosed client from being collected. */
@@ -112,12 +118,11 @@ export class WatchingClient {
   /** Takes the response and the watch events that have come. */
   #take(): void {
     const { changed, lost, response } = this.#client.take();
-    const pending = this.#pending;
-    if (response !== undefined && pending !== undefined) {
-      this.#pending = undefined;
+    if (response !== undefined) {
       this.#isLate = false;
-      if (Array.isArray(response)) pending.resolve(response);
-      else pending.reject(xenstoreError(response, this.#timeoutMs));
+      const request = this.#shift();
+      if (Array.isArray(response)) request?.resolve(response);
+      else request?.reject(xenstoreError(response, this.#timeoutMs));
     }
     if (changed.length > 0 || lost) this.#onEvents(changed, lost);
   }
@@ -126,8 +131,7 @@ export class WatchingClient {
   #giveUp(): void {
     if (!this.#client.giveUp()) return;
     const failure = { failure: 'timeout', errno: constants.errno.ETIMEDOUT } as const;
-    this.#pending?.reject(xenstoreError(failure, LATE_MS));
-    this.#pending = undefined;
+    this.#shift()?.reject(xenstoreError(failure, LATE_MS));
     this.#onEvents([], true);
   }
 
@@ -143,10 +147,10 @@ export class WatchingClient {
   #beat(): void {
     // what has come while the event loop was busy is not late
     this.#take();
-    if (this.#pending === undefined) {
+    if (this.#pending.length === 0) {
       // a failure is an event, too
       this.request('read', ['domid']).catch(() => undefined);
-    } else if (performance.now() - this.#pending.since > LATE_MS) {
+    } else if (performance.now() - this.#postedAt > LATE_MS) {
       this.#isLate = true;
       this.#giveUp();
     }
