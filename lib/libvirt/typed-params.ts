@@ -18,36 +18,39 @@ export interface TypedParameter<N extends number | bigint = number> {
   readonly value: N;
 }
 
-/** The parameters in libvirt's order, with the counter that each is read from. */
-const PARAMETERS = [
-  { field: 'wr_bytes', from: 'wrBytes', counter: Counter.wrSectors },
-  { field: 'wr_operations', from: 'wrReq', counter: Counter.wrReq },
-  { field: 'rd_bytes', from: 'rdBytes', counter: Counter.rdSectors },
-  { field: 'rd_operations', from: 'rdReq', counter: Counter.rdReq },
-  { field: 'flush_operations', from: 'flushReq', counter: Counter.flushReq },
-  { field: 'errs', from: 'errs', counter: Counter.outOfRequests },
-] as const;
+/** The counters that the parameters are read from, in libvirt's order. */
+const COUNTERS = [
+  Counter.wrSectors,
+  Counter.wrReq,
+  Counter.rdSectors,
+  Counter.rdReq,
+  Counter.flushReq,
+  Counter.outOfRequests,
+];
 
-/** How many there are. */
-export const PARAMETER_COUNT = PARAMETERS.length;
+/** How many parameters there are. */
+export const PARAMETER_COUNT = COUNTERS.length;
 
-/** The counters that the first of them are read from. */
+/** The counters that the first parameters are read from. */
 export function countersOf(nparams: number): number {
-  return PARAMETERS.reduce((set, { counter }, i) => (i < nparams ? set | counter : set), 0);
+  return COUNTERS.slice(0, nparams).reduce((set, counter) => set | counter, 0);
 }
 
-/** The first of them that the backend has: one that is -1 is left out, as in libvirt. */
+/** The first parameters that the backend has: one that is -1 is left out, as in libvirt. */
 export function toTypedParameters(
-  counters: BlockCounters<number> | BlockCounters<bigint>,
+  counters: BlockCounters<number | bigint>,
   nparams: number,
 ): TypedParameter<number | bigint>[] {
-  const params: TypedParameter<number | bigint>[] = [];
-  for (const { field, from } of PARAMETERS) {
-    const value = counters[from];
-    if (value >= 0) params.push({ field, type: VIR_TYPED_PARAM_LLONG, value });
-    if (params.length === nparams) break;
-  }
-  return params;
+  const type = VIR_TYPED_PARAM_LLONG;
+  const all = [
+    { field: 'wr_bytes', type, value: counters.wrBytes },
+    { field: 'wr_operations', type, value: counters.wrReq },
+    { field: 'rd_bytes', type, value: counters.rdBytes },
+    { field: 'rd_operations', type, value: counters.rdReq },
+    { field: 'flush_operations', type, value: counters.flushReq },
+    { field: 'errs', type, value: counters.errs },
+  ] as const;
+  return all.filter(({ value }) => value >= 0).slice(0, nparams);
 }
 
 /** The option `nparams`: how many parameters are wanted. All of them if it is not given. */

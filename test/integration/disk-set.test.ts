@@ -589,6 +589,19 @@ describe('a process with a set', () => {
     await expect(run(program, ['--expose-gc'])).resolves.toBe('all\n');
   });
 
+  test('has the descriptor table grown, on a thread, before it is full', async () => {
+    const program = `
+      const { readFileSync } = require('fs');
+      const size = () => Number(/FDSize:\\s*(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+      const before = size();
+      let tries = 1000;
+      const set = await xen.diskSet();
+      const again = () => { if (size() === before && --tries > 0) setTimeout(again, 10); else console.log(before, size()); };
+      again();`;
+    // the set takes 70 descriptors, which need no larger table; a fork begins with the smallest one
+    await expect(run(program, [], 'true |')).resolves.toBe('256 512\n');
+  });
+
   test('never fails a sample for want of descriptors', async () => {
     // the set wants 70, there is room for few, and then for none
     const program = `
