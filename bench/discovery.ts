@@ -12,8 +12,8 @@ const DISKS_EACH = 2;
 /** A host with many guests of two disks each, in a real xenstored, and a C program that asks it the same. */
 export class DiscoveryHost {
   readonly disks: number;
-  /** The longest time that the event loop was blocked while a set was made, in milliseconds. */
-  longestBlockMs = 0;
+  /** The longest time that the event loop was blocked while each set was made, in milliseconds. */
+  readonly blocksMs: number[] = [];
   readonly #xenstored = new RealXenstored();
   readonly #program: string;
   readonly #options: { xenstore: string; sysfs: string; timeoutMs: number };
@@ -72,7 +72,7 @@ export class DiscoveryHost {
     const set = await xen.diskSet();
     const elapsed = Number(process.hrtime.bigint() - start);
     delays.disable();
-    this.longestBlockMs = Math.max(this.longestBlockMs, delays.max / 1e6);
+    this.blocksMs.push(delays.max / 1e6);
     const count = set.disks.length;
     xen.close();
     if (count !== this.disks) throw new Error(`${count} disks are not ${this.disks}`);
