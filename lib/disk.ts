@@ -5,7 +5,7 @@ import type { Host } from './host';
 import { ALL_COUNTERS, BIGINTS, Column, NUMBERS, ROW_LENGTH, type Row, type Vbd } from './native';
 import { Options } from './options';
 import type { Query } from './xenstore/client';
-import type { DiskInfo } from './xenstore/disks';
+import { isSameDisk, type DiskInfo } from './xenstore/disks';
 
 /**
  * The counters of a disk, as blkback keeps them since the guest's frontend connected: they start
@@ -37,7 +37,6 @@ export const DISK_COLUMNS = Object.freeze(Object.keys(Column)) as readonly (keyo
 
 /** How a disk reads: with its statistics open or not, of the domain that it belongs to. */
 export interface DiskOwner {
-  readonly domid: number;
   /**
    * Opens a disk whose statistics cannot be read any more, if it has come back.
    *
@@ -70,7 +69,7 @@ export class Disk {
     this.#owner = owner;
     this.#info = info;
     this.#vbd = vbd;
-    this.domid = owner.domid;
+    this.domid = info.domid;
     this.devid = info.devid;
     this.name = info.name;
   }
@@ -134,9 +133,7 @@ export class Disk {
     const failure = this.#vbd?.read(array, counters, offset) ?? 0;
     if (failure === 0) return;
     this.close();
-    const { sysfs } = this.#host;
-    const { domid, devid, name } = this;
-    throw statisticsError({ sysfs, domid, devid, name }, failure, 'pread');
+    throw statisticsError(this.#host.sysfs, this, failure, 'pread');
   }
 
   /**
@@ -167,8 +164,8 @@ export class Disk {
    *
    * @internal
    */
-  is({ backend, source }: DiskInfo): boolean {
-    return this.#info.backend === backend && this.#info.source === source;
+  is(info: DiskInfo): boolean {
+    return isSameDisk(this.#info, info);
   }
 
   /**
@@ -203,16 +200,11 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
 }
 
 /** Throws if blkback in this domain has no statistics of the disk, whatever the kernel says. */
-export function checkReadable(
-  info: DiskInfo,
-  ownDomid: number,
-  domid: number,
-  label: string,
-): void {
-  const { name: disk, driver, kind, format, backendDomid } = info;
+export function checkReadable(info: DiskInfo, ownDomid: number): void {
+  const { name: disk, domid, domain, driver, kind, format, backendDomid } = info;
   const refuse = (code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT', why: string) =>
     new XenError(code, why, { domid, disk });
-  const of = `disk ${disk} of domain ${label}`;
+  const of = `disk ${disk} of domain ${domain ?? String(domid)}`;
   if (kind !== 'vbd') {
     throw refuse(
       'ERR_XEN_UNSUPPORTED_DRIVER',

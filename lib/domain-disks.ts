@@ -195,7 +195,7 @@ export class DomainDisks implements DiskOwner {
         { domid: this.domid },
       );
     }
-    return toDiskInfos(locations, values);
+    return toDiskInfos(running, locations, values);
   }
 
   #openVbd(devid: number): OpenedVbd {
@@ -209,8 +209,7 @@ export class DomainDisks implements DiskOwner {
    * @param former - a disk to be opened again: it goes before the one that there is.
    */
   #keep(info: DiskInfo, opened: OpenedVbd | undefined, former?: Disk): Disk {
-    const { domid } = this;
-    checkReadable(info, this.#host.ownDomid, domid, this.label);
+    checkReadable(info, this.#host.ownDomid);
     if (opened === undefined || opened.failure !== 0) {
       throw this.#openError(info, opened?.failure ?? 0);
     }
@@ -234,9 +233,8 @@ export class DomainDisks implements DiskOwner {
   }
 
   #openError(info: DiskInfo, failure: number): XenError {
-    const { domid } = this;
-    const { name, devid } = info;
-    const error = statisticsError({ sysfs: this.#host.sysfs, domid, devid, name }, failure, 'open');
+    const { domid, name } = info;
+    const error = statisticsError(this.#host.sysfs, info, failure, 'open');
     if (info.source !== undefined) return error;
     return new XenError(
       'ERR_XEN_STATS_UNAVAILABLE',

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { DomainDisks, type SkippedDisk } from './domain-disks';
 import type { Disk } from './disk';
 import { XenError, invalidType } from './errors';
@@ -244,10 +245,9 @@ export class Domain {
       disk.fill(row, counters, 0, query);
     }
     const multiplier = this.#multiplier(disk, options.sectorSize, query);
-    return {
-      counters: options.bigint ? toBigints(BIGINTS, multiplier) : toNumbers(NUMBERS, multiplier),
-      skipped: undefined,
-    };
+    const read = options.bigint ? toBigints(BIGINTS, multiplier) : toNumbers(NUMBERS, multiplier);
+    this.#checkRange(read, disk.name);
+    return { counters: read, skipped: undefined };
   }
 
   #readSum(counters: number, { bigint, sectorSize, partial }: ReadOptions): Reading {
@@ -266,10 +266,21 @@ export class Domain {
     const [first] = skipped;
     if (first !== undefined && !partial) throw first.error;
     const sum = sumCounters(summands);
+    this.#checkRange(sum, '');
     return {
       counters: bigint ? sum : roundCounters(sum),
       skipped: partial ? skipped : undefined,
     };
+  }
+
+  /** libvirt's numbers have 64 bits and a sign. Sectors of 512 bytes were checked as they were read. */
+  #checkRange({ rdBytes, wrBytes }: BlockCounters<number | bigint>, disk: string): void {
+    if (rdBytes < 2 ** 63 && wrBytes < 2 ** 63) return;
+    throw new XenError(
+      'ERR_XEN_STATS_UNAVAILABLE',
+      `libvirt's bytes of ${disk === '' ? 'all disks' : `disk ${disk}`} of domain ${this.#disks.label} do not fit in 64 bits with a sign (sectorSize: 512 gives true bytes)`,
+      { errno: constants.errno.EOVERFLOW, domid: this.domid, disk },
+    );
   }
 
   /** What libvirt would multiply the disk's sectors by, or 512 if that is not wanted. */

@@ -14,7 +14,6 @@ export type {
   DiskSetOptions,
   SetValues,
 } from './sampling/disk-set';
-export type { SetDisk } from './sampling/set-disk';
 export type { DiskRates } from './sampling/rates';
 export { DISK_COLUMNS, type Disk, type DiskStats } from './disk';
 export type { DiskInfo } from './xenstore/disks';

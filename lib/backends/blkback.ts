@@ -2,24 +2,21 @@ import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { XenError } from '../errors';
 import { decodeFailure, type VbdFailure } from '../native';
-
-/** Which vbd it is, and what its disk is called in errors. */
-export interface VbdName {
-  /** The directory that has `bus/xen-backend/devices`. */
-  readonly sysfs: string;
-  readonly domid: number;
-  readonly devid: number;
-  readonly name: string;
-}
+import type { DiskInfo } from '../xenstore/disks';
 
 /** The directory in which the kernel has one for each device that this domain serves. */
 export function devicesDirectory(sysfs: string): string {
   return `${sysfs}/bus/xen-backend/devices`;
 }
 
-/** The error for a failure of a vbd's statistics. */
+/**
+ * The error for a failure of a disk's statistics.
+ *
+ * @param sysfs - the directory that has `bus/xen-backend/devices`.
+ */
 export function statisticsError(
-  { sysfs, domid, devid, name }: VbdName,
+  sysfs: string,
+  { domid, devid, name }: Pick<DiskInfo, 'domid' | 'devid' | 'name'>,
   failure: VbdFailure,
   syscall: 'open' | 'pread',
 ): XenError {

@@ -1,11 +1,13 @@
 import type { Attributes, BatchObservableCallback, Meter, Observable } from '@opentelemetry/api';
-import { DiskLabels } from './disk-labels';
-import type { DiskSet } from '../sampling/disk-set';
 import { Column } from '../native';
-import type { SetDisk } from '../sampling/set-disk';
+import { isFilled, type DiskSet } from '../sampling/disk-set';
+import type { DiskInfo } from '../xenstore/disks';
+import { DiskLabels, checkNumbers } from './disk-labels';
 
-/** What tells a disk's numbers from another's, by the direction that they are about. */
+/** The attributes of a disk, by the direction of what is measured. */
 interface DiskAttributes {
+  /** The attributes without a direction, as text. */
+  readonly key: string;
   readonly none: Attributes;
   readonly read: Attributes;
   readonly write: Attributes;
@@ -15,7 +17,7 @@ interface DiskAttributes {
 interface Observed {
   readonly instrument: Observable;
   readonly column: keyof typeof Column;
-  readonly direction: keyof DiskAttributes;
+  readonly direction: 'none' | 'read' | 'write';
 }
 
 const WIDTH = Object.keys(Column).length;
@@ -23,11 +25,14 @@ const WIDTH = Object.keys(Column).length;
 /**
  * Has a meter observe a set of disks. The set is sampled when metrics are collected, once for all of its
  * instruments. Names are those of OpenTelemetry's semantic conventions where there are any:
- * `system.disk.io`, `system.disk.operations`, `system.disk.limit`.
+ * `system.disk.io`, `system.disk.operations`, `system.disk.limit`. The SDK exports the last values of a
+ * disk for ever: `xen.disk.up` of a disk that was removed is observed as 0.
  *
+ * @throws TypeError `ERR_INVALID_ARG_TYPE` if the set gives bigints.
  * @returns ends it; to be called before the set is closed.
  */
 export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
+  checkNumbers(set);
   const io = meter.createObservableCounter('system.disk.io', {
     description: 'Disk bytes transferred.',
     unit: 'By',
@@ -69,22 +74,27 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
       direction: 'none',
     },
   ];
-  const cache = new DiskLabels(toAttributes);
+  const labels = new DiskLabels(toAttributes);
+  /** The attributes of the last collection's disks, by their text. */
+  let present = new Map<string, Attributes>();
 
   const observe: BatchObservableCallback = (result) => {
-    const { disks, errors } = set.sample();
-    const attributes = cache.of(disks);
-    for (const [row, disk] of disks.entries()) {
+    const { disks, values } = set.sample();
+    const attributes = labels.of(disks);
+    const before = present;
+    present = new Map();
+    for (const [row, { sectors }] of disks.entries()) {
       const of = attributes[row];
       if (of === undefined) continue;
       for (const { instrument, column, direction } of observed) {
-        const value = set.values[row * WIDTH + Column[column]] ?? -1;
+        const value = values[row * WIDTH + Column[column]] ?? -1;
         if (value >= 0) result.observe(instrument, value, of[direction]);
       }
-      const { sectors } = disk.info;
       if (sectors !== undefined) result.observe(limit, sectors * 512, of.none);
-      result.observe(up, errors.has(disk) ? 0 : 1, of.none);
+      result.observe(up, Number(isFilled(values, row)), of.none);
+      present.set(of.key, of.none);
     }
+    for (const [key, of] of before) if (!present.has(key)) result.observe(up, 0, of);
   };
   const instruments = [...new Set(observed.map(({ instrument }) => instrument)), limit, up];
   meter.addBatchObservableCallback(observe, instruments);
@@ -93,14 +103,15 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   };
 }
 
-function toAttributes({ domain, uuid, domid, name }: SetDisk): DiskAttributes {
+function toAttributes({ domain, uuid, domid, name }: DiskInfo): DiskAttributes {
   const disk: Attributes = {
     'system.device': name,
-    'xen.domain.id': domid,
     ...(domain !== undefined && { 'xen.domain.name': domain }),
-    ...(uuid !== undefined && { 'xen.domain.uuid': uuid }),
+    // the domid is another one after a restart
+    ...(uuid === undefined ? { 'xen.domain.id': domid } : { 'xen.domain.uuid': uuid }),
   };
   return {
+    key: JSON.stringify(disk),
     none: disk,
     read: { ...disk, 'disk.io.direction': 'read' },
     write: { ...disk, 'disk.io.direction': 'write' },

@@ -5,14 +5,14 @@ import { XenError } from '../errors';
 import type { Host } from '../host';
 import { Column, ROW_LENGTH, type Row, type VbdSet } from '../native';
 import { Options } from '../options';
+import type { DiskInfo } from '../xenstore/disks';
 import { DiskWatch, throwUncaught, type VbdKey } from './disk-watch';
 import { ratesBetween, type DiskRates } from './rates';
-import type { SetDisk } from './set-disk';
 
 /** How {@link Connection.diskSet} makes a set. */
 export interface DiskSetOptions {
   /** Which disks are wanted; default: all. Asked again whenever xenstore tells something new of a disk. */
-  filter?: ((disk: SetDisk) => boolean) | undefined;
+  filter?: ((disk: DiskInfo) => boolean) | undefined;
   /** Bigints in place of numbers, which are rounded beyond 2^53. */
   bigint?: boolean | undefined;
   /**
@@ -24,7 +24,7 @@ export interface DiskSetOptions {
 
 /** A disk of a set with what the last sample says of it. */
 export interface DiskSample<N extends number | bigint = number> {
-  readonly disk: SetDisk;
+  readonly disk: DiskInfo;
   /** Undefined if it could not be read, or was added after the last sample. */
   readonly stats: DiskStats<N> | undefined;
   /** Why it could not be read. */
@@ -37,9 +37,9 @@ export type SetValues<N extends number | bigint> = N extends bigint ? BigInt64Ar
 /** The events of a set. */
 export interface DiskSetEvents {
   /** A disk has a row from now on. */
-  add: [disk: SetDisk];
+  add: [disk: DiskInfo];
   /** A disk has no row any more. */
-  remove: [disk: SetDisk];
+  remove: [disk: DiskInfo];
 }
 
 /** How often failed disks are reopened at most, in nanoseconds. */
@@ -60,7 +60,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   readonly #watch: DiskWatch;
   readonly #onClose: () => void;
 
-  #disks: readonly SetDisk[] = Object.freeze([]);
+  #disks: readonly DiskInfo[] = Object.freeze([]);
   #generation = 0;
   #values: SetValues<N>;
   /** The values of the sample before, for rates. */
@@ -70,7 +70,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   #failed = 0;
   /** The times of the last sample and of the one before. */
   readonly #clock = new BigInt64Array(2);
-  #errors: ReadonlyMap<SetDisk, XenError> | undefined;
+  #errors: ReadonlyMap<DiskInfo, XenError> | undefined;
   #lastRevisit = 0n;
   #isStarted = false;
   #isClosed = false;
@@ -80,7 +80,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     super();
     const { native, sysfs } = host;
     const given = new Options(options);
-    const filter = given.function('filter') as ((disk: SetDisk) => boolean) | undefined;
+    const filter = given.function('filter') as ((disk: DiskInfo) => boolean) | undefined;
     const bigint = given.boolean('bigint') ?? false;
     const maxOpenFiles =
       given.integer('maxOpenFiles', 0) ?? Math.floor(native.openFilesLimit() * 0.75);
@@ -125,8 +125,11 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     }
   }
 
-  /** Whose each row is, by domid and devid. Another array whenever rows change. */
-  get disks(): readonly SetDisk[] {
+  /**
+   * The disk of each row, by domid and devid. There is another array whenever a row or a description
+   * changes. A description that has changed is another object: `backend` is the key of a disk.
+   */
+  get disks(): readonly DiskInfo[] {
     return this.#disks;
   }
 
@@ -155,7 +158,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /** The disks that could not be read in the last sample, and why. */
-  get errors(): ReadonlyMap<SetDisk, XenError> {
+  get errors(): ReadonlyMap<DiskInfo, XenError> {
     this.#errors ??= new Map(
       this.#failed === 0 ? [] : this.#disks.flatMap((disk, i) => this.#error(disk, i)),
     );
@@ -186,13 +189,15 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /** The disks with what the last sample says of them, by row. */
-  *[Symbol.iterator](): Generator<DiskSample<N>, void> {
-    const [disks, values, errors] = [this.#disks, this.#values, this.errors];
-    for (const [i, disk] of disks.entries()) {
+  [Symbol.iterator](): ArrayIterator<DiskSample<N>> {
+    // all at once: another sample may be taken before the last one is consumed
+    const [values, errors] = [this.#values, this.errors];
+    const samples = this.#disks.map((disk, i): DiskSample<N> => {
       const row = () => values.subarray(i * ROW_LENGTH, (i + 1) * ROW_LENGTH) as unknown as Row<N>;
       const stats = isFilled(values, i) ? toStats(row()) : undefined;
-      yield { disk, stats, error: errors.get(disk) };
-    }
+      return { disk, stats, error: errors.get(disk) };
+    });
+    return samples.values();
   }
 
   /**
@@ -241,34 +246,34 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /** Makes these the rows, and then tells what has changed. What was sampled of a disk goes with it. */
-  #update(disks: SetDisk[]): void {
-    const rows = new Map(this.#disks.map((disk, i) => [disk, i]));
-    const added = disks.filter((disk) => !rows.has(disk));
-    const kept = new Set(disks);
-    const removed = this.#disks.filter((disk) => !kept.has(disk));
+  #update(disks: DiskInfo[]): void {
+    this.#restoreValues();
+    const rows = new Map(this.#disks.map(({ backend }, i) => [backend, i]));
+    const added = disks.filter(({ backend }) => !rows.has(backend));
+    const kept = new Set(disks.map(({ backend }) => backend));
+    const removed = this.#disks.filter(({ backend }) => !kept.has(backend));
     this.#vbds.assign(toKeys(disks));
+    this.#disks = Object.freeze(disks);
+    this.#errors = undefined;
     if (added.length === 0 && removed.length === 0) return;
 
-    this.#restoreValues();
     const values = this.#newValues(disks.length);
     const before = this.#newValues(disks.length);
     const failures = new Uint32Array(disks.length);
     for (const [i, disk] of disks.entries()) {
-      const row = rows.get(disk);
+      const row = rows.get(disk.backend);
       if (row === undefined) continue;
       const [start, end] = [row * ROW_LENGTH, (row + 1) * ROW_LENGTH];
       setAll(values, this.#values.subarray(start, end) as SetValues<N>, i * ROW_LENGTH);
       setAll(before, this.#before.subarray(start, end) as SetValues<N>, i * ROW_LENGTH);
       failures[i] = this.#failures[row] ?? 0;
     }
-    this.#disks = Object.freeze(disks);
     [this.#values, this.#before, this.#failures] = [values, before, failures];
-    this.#errors = undefined;
     this.#generation += 1;
 
     if (!this.#isStarted) return;
     const errors: unknown[] = [];
-    const emit = (event: 'add' | 'remove', disk: SetDisk) => {
+    const emit = (event: 'add' | 'remove', disk: DiskInfo) => {
       if (this.#isClosed) return;
       try {
         this.emit(event, disk);
@@ -296,12 +301,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#watch.scan(failed.map(({ domid }) => domid));
   }
 
-  #error(disk: SetDisk, row: number): [SetDisk, XenError][] {
+  #error(disk: DiskInfo, row: number): [DiskInfo, XenError][] {
     const failure = this.#failures[row] ?? 0;
     if (failure === 0) return [];
-    const { domid, devid, name } = disk;
-    const where = { sysfs: this.#host.sysfs, domid, devid, name };
-    return [[disk, statisticsError(where, failure, 'pread')]];
+    return [[disk, statisticsError(this.#host.sysfs, disk, failure, 'pread')]];
   }
 }
 
@@ -309,8 +312,8 @@ function toKeys(vbds: readonly VbdKey[]): Uint32Array {
   return Uint32Array.from(vbds.flatMap(({ domid, devid }) => [domid, devid]));
 }
 
-/** A row that was read has something in it: no kernel lacks all counters. */
-function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
+/** Whether a row was read: no kernel lacks all counters. */
+export function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
   return Object.values(Column).some((column) => (values[row * ROW_LENGTH + column] ?? -1) >= 0);
 }
 

@@ -1,19 +1,20 @@
 import { constants } from 'node:os';
-import { XenError } from '../errors';
+import { isDeepStrictEqual, types } from 'node:util';
+import { XenError, invalidType } from '../errors';
 import type { Host } from '../host';
-import { toNames, toText, xenstoreError } from '../xenstore/client';
+import { kindDirectory } from '../xenstore/backend-kinds';
+import { toNames, toText, xenstoreError, type NodeText } from '../xenstore/client';
 import {
   diskNodes,
-  kindDirectory,
+  isSameDisk,
   ownLocation,
   toDevids,
   toDiskInfos,
   type DiskInfo,
   type DiskLocation,
 } from '../xenstore/disks';
-import { identityNodes, toDomids, toIdentities, type DomainIdentity } from '../xenstore/domains';
+import { identityNodes, toDomids, toIdentities } from '../xenstore/domains';
 import { WatchingClient } from '../xenstore/watching-client';
-import { SetDisk } from './set-disk';
 
 /** Domains whose disks are listed in one request. */
 const DOMAINS_AT_ONCE = 16;
@@ -29,19 +30,19 @@ const FIRST_RETRY_MS = 10;
 const LAST_RETRY_MS = 1000;
 
 /** A vbd that may be a disk. */
-export type VbdKey = Pick<DiskLocation, 'devid'> & { readonly domid: number };
+export type VbdKey = Pick<DiskLocation, 'domid' | 'devid'>;
 
 /** What a {@link DiskWatch} needs, and whom it tells. */
 export interface DiskWatchOptions {
   readonly host: Host;
   /** Which disks are wanted. */
-  readonly filter: (disk: SetDisk) => boolean;
+  readonly filter: (disk: DiskInfo) => boolean;
   /** Called with vbds before xenstore is asked what they are: see VbdSet in binding/. */
   readonly prepare: (vbds: readonly VbdKey[]) => void;
   /** Called with those of the prepared vbds that are not wanted. */
   readonly discard: (vbds: readonly VbdKey[]) => void;
   /** Called with all disks, by domid and devid, after each scan. Must not throw. */
-  readonly update: (disks: SetDisk[]) => void;
+  readonly update: (disks: DiskInfo[]) => void;
 }
 
 /**
@@ -54,7 +55,7 @@ export class DiskWatch {
   readonly #client: WatchingClient;
   readonly #directory: string;
   /** The wanted disks, by domid and devid. */
-  readonly #disks = new Map<number, ReadonlyMap<number, SetDisk>>();
+  readonly #disks = new Map<number, ReadonlyMap<number, DiskInfo>>();
   /** The paths that are watched on this connection. */
   readonly #watched = new Set<string>();
   /** Domains to be scanned. */
@@ -231,13 +232,15 @@ export class DiskWatch {
     const vbds = domids.flatMap((domid, i) =>
       toDevids(toNames(lists[i]))
         .sort((a, b) => a - b)
-        .map((devid) => ({ domid, ...ownLocation(ownDomid, 'vbd', domid, devid) })),
+        .map((devid) => ownLocation(ownDomid, 'vbd', domid, devid)),
     );
-    const infos = await this.#openAndDescribe(vbds);
+    const values = await this.#openAndRead(vbds);
     const names = identityNodes(domids);
     const answers = await this.#client.request('read', names, ownDomid === 0 ? 0 : names.length);
     if (this.#isClosed) throw closedError();
-    for (const identity of toIdentities(domids, answers.map(toText))) this.#take(identity, infos);
+    for (const domain of toIdentities(domids, answers.map(toText))) {
+      this.#take(domain.domid, toDiskInfos(domain, vbds, values));
+    }
     this.#options.discard(
       vbds.filter(({ domid, devid }) => this.#disks.get(domid)?.has(devid) !== true),
     );
@@ -245,9 +248,9 @@ export class DiskWatch {
     await this.#unwatch(gone.map(namePath));
   }
 
-  /** Opens the next vbds while the thread reads what the last ones are. */
-  async #openAndDescribe(vbds: readonly (VbdKey & DiskLocation)[]): Promise<DiskInfo[]> {
-    const infos: DiskInfo[] = [];
+  /** Opens vbds, and then reads what they are: the thread does that while the next ones are opened. */
+  async #openAndRead(vbds: readonly DiskLocation[]): Promise<NodeText[]> {
+    const values: NodeText[] = [];
     const open = (first: number) => {
       if (this.#isClosed) throw closedError();
       const slice = vbds.slice(first, first + VBDS_AT_ONCE);
@@ -257,45 +260,47 @@ export class DiskWatch {
     for (let i = 0, slice = open(0), next; slice.length > 0; slice = next) {
       const answers = this.#client.request('read', diskNodes(slice));
       next = open((i += VBDS_AT_ONCE));
-      infos.push(...toDiskInfos(slice, (await answers).map(toText)));
+      values.push(...(await answers).map(toText));
     }
-    return infos;
+    return values;
   }
 
   /** Takes the disks of one domain, of which blkback has counters and which are wanted. */
-  #take(identity: DomainIdentity, infos: readonly DiskInfo[]): void {
-    const prefix = `${this.#directory}/${identity.domid}/`;
-    const disks = infos.filter(
-      ({ backend, format, source }) =>
-        backend.startsWith(prefix) && format === 'raw' && source !== undefined,
-    );
-    const wanted = new Map(
-      disks
-        .flatMap((info) => this.#accept(identity, info))
-        .map((disk): [number, SetDisk] => [disk.devid, disk]),
-    );
-    if (wanted.size > 0) this.#disks.set(identity.domid, wanted);
-    else this.#disks.delete(identity.domid);
+  #take(domid: number, described: readonly DiskInfo[]): void {
+    const wanted = described
+      .filter(({ format, source }) => format === 'raw' && source !== undefined)
+      .flatMap((disk) => this.#accept(disk));
+    if (wanted.length === 0) this.#disks.delete(domid);
+    else this.#disks.set(domid, new Map(wanted.map((disk) => [disk.devid, disk])));
   }
 
-  /** The disk that is described so: the one that is known if it is that; none if it is not wanted. */
-  #accept(identity: DomainIdentity, info: DiskInfo): SetDisk[] {
-    const { domid } = identity;
-    const known = this.#disks.get(domid)?.get(info.devid);
-    if (known?.update(identity, info) === false) {
+  /** The disk, if it is wanted. The object that is known, if nothing has changed. */
+  #accept(described: DiskInfo): DiskInfo[] {
+    const { domid, devid } = described;
+    const known = this.#disks.get(domid)?.get(devid);
+    if (known !== undefined && !isSameDisk(known, described)) {
       // another disk in its place: it goes now, and the next scan opens the other one
       this.#changed.add(domid);
       return [];
     }
-    const disk = known ?? new SetDisk(identity, info);
+    const disk = known !== undefined && isDeepStrictEqual(known, described) ? known : described;
     try {
-      return this.#options.filter(disk) ? [disk] : [];
+      return this.#isWanted(disk) ? [disk] : [];
     } catch (error) {
       // it costs this disk, until the next scan
       this.#thrown ??= { error };
       this.#changed.add(domid);
       return known === undefined ? [] : [known];
     }
+  }
+
+  #isWanted(disk: DiskInfo): boolean {
+    const isWanted: unknown = this.#options.filter(disk);
+    // a promise would let every disk pass
+    if (types.isPromise(isWanted)) {
+      throw invalidType('options.filter', 'a function that returns a boolean', isWanted);
+    }
+    return Boolean(isWanted);
   }
 
   async #watch(paths: readonly string[]): Promise<void> {

@@ -20,3 +20,8 @@ export const DISK_KINDS = Object.keys(DRIVERS) as readonly DiskKind[];
 export function isDiskKind(name: string): name is DiskKind {
   return Object.hasOwn(DRIVERS, name);
 }
+
+/** The directory of the backends of a kind that a domain runs, by the domid of their guests. */
+export function kindDirectory(ownDomid: number, kind: DiskKind): string {
+  return `/local/domain/${ownDomid}/backend/${kind}`;
+}

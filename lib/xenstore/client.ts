@@ -1,17 +1,16 @@
-import { isUtf8 } from 'node:buffer';
 import { getSystemErrorName } from 'node:util';
 import { XenError } from '../errors';
 import type { Host } from '../host';
 import type { Answer, NativeXenstoreClient, XenstoreFailure } from '../native';
 
-/** A node's value: its text; null if it may not be read or is not text; undefined if there is none. */
+/** The value of a node: its text; null if xenstored refuses it; undefined if there is no such node. */
 export type NodeText = string | null | undefined;
 
 const EACCES = 13;
 const EPERM = 1;
 
-/** Text with control characters is refused: a terminal obeys them, and no node of use has any. */
-const CONTROL_CHARACTER = /\p{Cc}/u;
+/** A terminal obeys control characters. */
+const CONTROL_CHARACTERS = /\p{Cc}/gu;
 
 /** The client of a connection to Xen: its calls wait for xenstored until their deadline. */
 export class XenstoreClient {
@@ -93,13 +92,11 @@ export class Query {
   }
 }
 
-/** The value of a node in an answer. */
+/** The value of a node in an answer. U+FFFD is in the place of what is not UTF-8 or not printable. */
 export function toText(answer: Answer | undefined): NodeText {
   if (typeof answer === 'string') return answer;
-  if (!Buffer.isBuffer(answer)) return isRefusal(answer) ? null : undefined;
-  if (!isUtf8(answer)) return null;
-  const text = answer.toString();
-  return CONTROL_CHARACTER.test(text) ? null : text;
+  if (Buffer.isBuffer(answer)) return answer.toString().replace(CONTROL_CHARACTERS, '\uFFFD');
+  return isRefusal(answer) ? null : undefined;
 }
 
 /** The names of a node's children in an answer. */

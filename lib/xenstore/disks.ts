@@ -1,17 +1,31 @@
 import { devidOf, diskName } from '../disk-name';
 import { parseSectorSize } from '../libvirt/sector-size';
-import { DISK_KINDS, DRIVERS, isDiskKind, type DiskDriver, type DiskKind } from './backend-kinds';
+import {
+  DISK_KINDS,
+  DRIVERS,
+  isDiskKind,
+  kindDirectory,
+  type DiskDriver,
+  type DiskKind,
+} from './backend-kinds';
 import type { NodeText, Query } from './client';
+import { isSameDomain, type DomainIdentity } from './domains';
 
-/** What a disk is, as its backend's directory in xenstore says. */
+/** What a disk is, as its backend's directory in xenstore says. It never changes: see {@link Disk.info}. */
 export interface DiskInfo {
+  /** The domid of the domain that has it. */
+  readonly domid: number;
+  /** The name of that domain; undefined if xenstored does not tell. */
+  readonly domain: string | undefined;
+  /** The UUID of that domain; undefined if xenstored does not tell. */
+  readonly uuid: string | undefined;
   /** Its name in the guest's configuration (`xvda`): the backend's `dev`. */
   readonly name: string;
   /** Its number, 0 to 2^31 - 1: see `parseDiskName`. */
   readonly devid: number;
   /** The kind of its backend. */
   readonly kind: DiskKind;
-  /** The backend's directory in xenstore. */
+  /** The backend's directory in xenstore: no other disk has the same at the same time. */
   readonly backend: string;
   /** The domain that serves it. */
   readonly backendDomid: number;
@@ -38,19 +52,13 @@ export interface DiskInfo {
   readonly physicalSectorSize: number | undefined;
 }
 
-/** Where a disk is described. */
-export interface DiskLocation {
-  readonly devid: number;
-  readonly kind: DiskKind;
-  readonly backend: string;
-  readonly backendDomid: number;
+/** What is known of a disk before its description is read. */
+export interface DiskLocation extends Pick<
+  DiskInfo,
+  'domid' | 'devid' | 'kind' | 'backend' | 'backendDomid'
+> {
   /** The directory that describes it: the backend's, or, if that is another domain's, libxl's copy. */
   readonly description: string;
-}
-
-/** The directory with all backends of a kind that a domain has. */
-export function kindDirectory(ownDomid: number, kind: DiskKind): string {
-  return `/local/domain/${ownDomid}/backend/${kind}`;
 }
 
 /**
@@ -91,7 +99,7 @@ function locateOtherDisks(
   const backends = query.read(notes.map(({ description }) => `${description}/backend`));
   return notes.flatMap((disk, i) => {
     const location = parseBackend(backends[i], domid, disk.devid);
-    return location && location.backendDomid !== ownDomid ? [{ ...disk, ...location }] : [];
+    return location && location.backendDomid !== ownDomid ? [{ domid, ...disk, ...location }] : [];
   });
 }
 
@@ -103,7 +111,7 @@ export function ownLocation(
   devid: number,
 ): DiskLocation {
   const backend = `${kindDirectory(ownDomid, kind)}/${domid}/${devid}`;
-  return { devid, kind, backend, backendDomid: ownDomid, description: backend };
+  return { domid, devid, kind, backend, backendDomid: ownDomid, description: backend };
 }
 
 /** The devids among the names of a directory of disks. */
@@ -146,22 +154,42 @@ export function diskNodes(locations: readonly DiskLocation[]): string[] {
   return locations.flatMap(({ description }) => NODES.map((node) => `${description}/${node}`));
 }
 
-/** What disks are, by the values of their {@link diskNodes}; one that has none is left out. */
+/**
+ * Describes those of these disks that a domain has, by the values of all disks' {@link diskNodes}. A
+ * disk that has no nodes is left out.
+ */
 export function toDiskInfos(
+  domain: DomainIdentity,
   locations: readonly DiskLocation[],
   values: readonly NodeText[],
 ): DiskInfo[] {
   return locations.flatMap((location, i) => {
+    if (location.domid !== domain.domid) return [];
     const nodes = values.slice(i * NODES.length, (i + 1) * NODES.length);
-    return nodes.every((node) => node === undefined) ? [] : [describe(location, nodes)];
+    return nodes.every((node) => node === undefined) ? [] : [describe(domain, location, nodes)];
   });
 }
 
-function describe(location: DiskLocation, nodes: readonly NodeText[]): DiskInfo {
+/** Whether two descriptions are of one disk, which the domain has had all the time in between. */
+export function isSameDisk(before: DiskInfo, now: DiskInfo): boolean {
+  return (
+    before.backend === now.backend &&
+    before.source === now.source &&
+    isSameDomain({ ...before, name: before.domain }, { ...now, name: now.domain })
+  );
+}
+
+function describe(
+  domain: DomainIdentity,
+  { devid, kind, backend, backendDomid }: DiskLocation,
+  nodes: readonly NodeText[],
+): DiskInfo {
   const node = (name: (typeof NODES)[number]) => nodes[NODES.indexOf(name)] ?? '';
-  const { devid, kind, backend, backendDomid } = location;
   const dev = node('dev');
-  return {
+  return Object.freeze({
+    domid: domain.domid,
+    domain: domain.name,
+    uuid: domain.uuid,
     name: devidOf(dev) === devid ? dev : diskName(devid),
     devid,
     kind,
@@ -175,7 +203,7 @@ function describe(location: DiskLocation, nodes: readonly NodeText[]): DiskInfo 
     sectors: parseNumber(node('sectors')),
     sectorSize: parseSectorSize(node('sector-size')),
     physicalSectorSize: parseSectorSize(node('physical-sector-size')),
-  };
+  });
 }
 
 /** Words for a format before a source; other words there belong to the source (`rbd:pool/image`). */

@@ -1,6 +1,5 @@
-import { DISK_KINDS } from './backend-kinds';
+import { DISK_KINDS, kindDirectory } from './backend-kinds';
 import type { NodeText, Query } from './client';
-import { kindDirectory } from './disks';
 
 /** The largest domid of a domain. */
 export const MAX_DOMID = 0x7ff0 - 1;

@@ -88,6 +88,9 @@ describe.each(HOSTS)('on %s', (_name, start) => {
         .disks()
         .filter(({ name }) => name === 'xvda');
       expect(disk).toEqual({
+        domid: 1,
+        domain: 'web1',
+        uuid: 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee',
         name: 'xvda',
         devid: 51712,
         kind: 'vbd',
@@ -201,7 +204,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
         .domain('web1')
         .disks()
         .find(({ devid }) => devid === 51712);
-      expect(disk?.source).toBeUndefined();
+      expect(disk?.source).toBe('/dev/\uFFFD[2J');
     });
 
     test.each(['4294967296', '051712', '-1', 'abc'])('a devid of %s', async (devid) => {

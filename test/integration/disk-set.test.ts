@@ -9,14 +9,14 @@ import {
   type Connection,
   type DiskSet,
   type DiskSetOptions,
-  type SetDisk,
+  type DiskInfo,
 } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { diskName } from '../../lib/disk-name';
 import { HOSTS } from './hosts';
 import { RealHost, type TestHost } from './hosts/real-host';
 
-const label = ({ domain, name }: SetDisk) => `${String(domain)}/${name}`;
+const label = ({ domain, name }: DiskInfo) => `${String(domain)}/${name}`;
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
@@ -65,7 +65,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
     expect(set.disks[0]).toMatchObject({ domid: 1, devid: 51712, name: 'xvda', domain: 'web1' });
     expect(set.disks[0]?.uuid).toMatch(/^[0-9a-f-]{36}$/);
-    expect(set.disks[0]?.info).toEqual(xen.domain('web1').disks()[0]);
+    expect(set.disks[0]).toEqual(xen.domain('web1').disks()[0]);
     expect(set.watching).toBe(true);
   });
 
@@ -217,10 +217,31 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     await untilDisks(set, 0);
   });
 
-  test('has rows that the caller cannot reorder', async () => {
+  test('has rows that the caller cannot reorder, and descriptions that it cannot change', async () => {
     const set = await xen.diskSet();
+    expect(set.disks.every((disk) => Object.isFrozen(disk))).toBe(true);
     expect(Object.isFrozen(set.disks)).toBe(true);
-    expect(() => (set.disks as SetDisk[]).reverse()).toThrow(TypeError);
+    expect(() => (set.disks as DiskInfo[]).reverse()).toThrow(TypeError);
+  });
+
+  test('pairs the numbers of a sample with its errors, whatever is sampled in between', async () => {
+    const set = (await xen.diskSet()).sample();
+    const samples = set[Symbol.iterator]();
+    await host.detachDisk(1, 'xvda');
+    await untilDisks(set, 2);
+    set.sample();
+    expect([...samples].map(({ disk, stats }) => [label(disk), stats?.rdReq])).toEqual([
+      ['web1/xvda', 1],
+      ['web1/xvdb', 2],
+      ['db/xvda', 3],
+    ]);
+  });
+
+  test('has a row for a disk whose source is not printable', async () => {
+    await host.attachDisk(1, { name: 'xvdc', source: '/dev/vg/a\tb', counters: { rd_req: 5 } });
+    const set = (await xen.diskSet()).sample();
+    expect(column(set, 'rdReq')).toEqual([1, 2, 5, 3]);
+    expect(set.disks[2]?.source).toBe('/dev/vg/a\uFFFDb');
   });
 
   test('reads a disk that was detached and attached again, at the next sample', async () => {
@@ -241,14 +262,14 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     const vm = '/local/domain/2/vm';
     const uuid = 'dddddddd-0000-4000-8000-000000000002';
     await host.remove(vm);
-    const set = (await xen.diskSet()).sample();
+    const set = (await xen.diskSet()).sample().sample();
     const disk = set.disks[2];
     expect(disk?.uuid).toBeUndefined();
     await host.write(vm, `/vm/${uuid}`);
     await host.attachDisk(2, { name: 'xvdb', source: '/dev/vg/x' });
     await untilDisks(set, 4);
-    expect(set.disks[2]).toBe(disk);
-    expect(disk?.uuid).toBe(uuid);
+    expect(set.disks[2]).toEqual({ ...disk, uuid });
+    expect(set.rates()[2]).not.toBe(undefined);
   });
 
   test('finds new memory when its own was given away', async () => {
@@ -312,9 +333,14 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     await expect(xen.diskSet({ filter: close })).rejects.toMatchObject({ code: 'ERR_XEN_CLOSED' });
   });
 
+  test('refuses a filter that returns a promise', async () => {
+    const filter = (() => Promise.resolve(false)) as unknown as () => boolean;
+    await expect(xen.diskSet({ filter })).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+  });
+
   test('close() in a listener ends everything there', async () => {
     const set = await xen.diskSet();
-    const added: SetDisk[] = [];
+    const added: DiskInfo[] = [];
     set.on('add', (disk) => {
       added.push(disk);
       set.close();
@@ -421,7 +447,7 @@ test('a set needs no more than the folder of a disk to be there, for the row to 
   rmSync(folder, { recursive: true });
   const xen = connect(host.connectOptions);
   const set = (await xen.diskSet()).sample();
-  expect(set.errors.get(set.disks[0] as SetDisk)).toMatchObject({
+  expect(set.errors.get(set.disks[0] as DiskInfo)).toMatchObject({
     code: 'ERR_XEN_STATS_UNAVAILABLE',
     errno: 2,
   });

@@ -5,8 +5,10 @@ import {
   PeriodicExportingMetricReader,
   type MetricData,
 } from '@opentelemetry/sdk-metrics';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { connect, type Connection, type DiskSet } from 'xen-block-stats';
 import { observeDiskSet } from 'xen-block-stats/opentelemetry';
 import { SimulatedHost } from 'xen-block-stats/simulator';
@@ -67,7 +69,6 @@ describe('a meter of OpenTelemetry', () => {
 
   const web1 = {
     'system.device': 'xvda',
-    'xen.domain.id': 1,
     'xen.domain.name': 'web1',
     'xen.domain.uuid': uuid,
   };
@@ -129,6 +130,31 @@ describe('a meter of OpenTelemetry', () => {
     const metrics = await collect();
     expect(points(metrics, 'xen.disk.up')?.map(([value]) => value)).toEqual([1, 0]);
     expect(points(metrics, 'system.disk.io')).toHaveLength(2);
+  });
+
+  test('observes that a disk is down, once, after it was removed', async () => {
+    await collect();
+    await host.detachDisk(1, 'xvda');
+    while (set.disks.length !== 1) await once(set, 'remove');
+    expect(ofWeb1(await collect(), 'xen.disk.up')).toEqual([[0, web1]]);
+    // the same disk of the same guest, restarted, is up again under the same attributes
+    await host.removeGuest(1);
+    await host.addGuest({ name: 'web1', uuid, disks: [{ name: 'xvda', source: '/dev/a' }] });
+    const isUp = () => set.disks.length === 2 && set.sample().errors.size === 0;
+    while (!isUp()) await turn();
+    expect(ofWeb1(await collect(), 'xen.disk.up')).toEqual([[1, web1]]);
+  });
+
+  test('has the domid of a domain whose UUID is not known', async () => {
+    await host.remove('/local/domain/2/vm');
+    // what is watched is the name
+    await host.write('/local/domain/2/name', 'db');
+    while (set.disks[1]?.uuid !== undefined) await turn();
+    const [, db] = points(await collect(), 'xen.disk.up') ?? [];
+    expect(db).toEqual([
+      1,
+      { 'system.device': 'sda1', 'xen.domain.id': 2, 'xen.domain.name': 'db' },
+    ]);
   });
 
   test('does not sample the set any more when it is told so', async () => {

@@ -112,6 +112,18 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(stats.rdReq).toBe(2n ** 63n - 1n);
       expect(stats.wrBytes).toBe((2n ** 53n + 1n) * 512n);
     });
+
+    test.each(['xvdb', ''])(
+      'bytes of libvirt’s that do not fit in 64 bits are an error: "%s"',
+      async (path) => {
+        await host.setCounters(domid, 'xvdb', { wr_sect: 2n ** 53n });
+        const refused = error('ERR_XEN_STATS_UNAVAILABLE', { domid, disk: path });
+        expect(() => web.blockStats(path)).toThrow(refused);
+        expect(() => web.blockStatsFlags(path, { bigint: true })).toThrow(refused);
+        const sectorSize = 512;
+        expect(web.blockStats(path, { sectorSize, bigint: true }).wrBytes).toBeLessThan(2n ** 63n);
+      },
+    );
   });
 
   describe('blockStats of all disks', () => {

@@ -1,4 +1,4 @@
-import type { DiskRates, DiskSet, SetDisk } from '../..';
+import type { DiskInfo, DiskRates, DiskSet } from '../..';
 import { COLUMNS, sumFigures, throughput, type Figures } from './figures';
 
 /** Throughput in the last samples, the newest last; undefined where it is not known. */
@@ -27,10 +27,12 @@ export interface DiskRow extends Row {
 /** Samples a set, and remembers what its disks did. */
 export class Sampler {
   readonly #set: DiskSet;
-  readonly #histories = new WeakMap<SetDisk, History>();
+  /** By the disk's backend. */
+  readonly #histories = new Map<string, History>();
 
   constructor(set: DiskSet) {
     this.#set = set;
+    set.on('remove', ({ backend }) => this.#histories.delete(backend));
   }
 
   sample(): DiskRow[] {
@@ -41,12 +43,12 @@ export class Sampler {
     });
   }
 
-  #row(disk: SetDisk, rates: DiskRates | undefined, error: string | undefined): DiskRow {
+  #row(disk: DiskInfo, rates: DiskRates | undefined, error: string | undefined): DiskRow {
     // what happened around a reset is not known
     const figures = rates?.reset === true ? undefined : rates;
-    const past = this.#histories.get(disk) ?? [];
+    const past = this.#histories.get(disk.backend) ?? [];
     const history = [...past, figures && throughput(figures)].slice(-HISTORY_LENGTH);
-    this.#histories.set(disk, history);
+    this.#histories.set(disk.backend, history);
     return {
       domid: disk.domid,
       domain: disk.domain ?? String(disk.domid),

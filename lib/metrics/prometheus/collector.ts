@@ -24,6 +24,7 @@ const NO_LABELS: Labels = Object.freeze({});
  * Has a registry of prom-client give the metrics of a set of disks. The set is sampled when the registry
  * is asked, once for all of its metrics.
  *
+ * @throws what the registry throws if it has a metric of one of these names; none is registered then.
  * @returns takes the metrics out of the registry; to be called before the set is closed.
  */
 export function registerDiskSet(
@@ -60,10 +61,21 @@ export function registerDiskSet(
     });
   };
 
-  for (const family of families) registry.registerMetric(toMetric(family, () => samples(family)));
-  return () => {
-    for (const { name } of families) registry.removeSingleMetric(name);
+  const registered: string[] = [];
+  const unregister = () => {
+    for (const name of registered.splice(0)) registry.removeSingleMetric(name);
   };
+  try {
+    for (const family of families) {
+      registry.registerMetric(toMetric(family, () => samples(family)));
+      registered.push(family.name);
+    }
+  } catch (error) {
+    // the registry has another metric of this name
+    unregister();
+    throw error;
+  }
+  return unregister;
 }
 
 /**

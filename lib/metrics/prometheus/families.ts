@@ -1,6 +1,7 @@
-import type { DiskSet } from '../../sampling/disk-set';
 import { Column } from '../../native';
-import type { SetDisk } from '../../sampling/set-disk';
+import { isFilled, type DiskSet } from '../../sampling/disk-set';
+import type { DiskInfo } from '../../xenstore/disks';
+import type { MakeLabels } from '../disk-labels';
 import type { Readings } from './readings';
 
 /** Labels by name. */
@@ -18,10 +19,9 @@ export interface Family {
 
 /** Metrics of one name, one for each disk. */
 export interface DiskFamily extends Family {
-  /** The labels of a disk. */
-  readonly labels: (disk: SetDisk) => Labels;
+  readonly labels: MakeLabels<Labels>;
   /** The value of a disk that is in this row; -1 if it has none. */
-  readonly value: (set: DiskSet, row: number, disk: SetDisk) => number;
+  readonly value: (set: DiskSet, row: number, disk: DiskInfo) => number;
 }
 
 /** A metric of the whole host. */
@@ -31,33 +31,33 @@ export interface HostFamily extends Family {
 
 const WIDTH = Object.keys(Column).length;
 
-function diskLabels({ domain = '', uuid = '', domid, name, info }: SetDisk): Labels {
-  return { domain, uuid, domid: String(domid), disk: name, backend: info.kind };
+/** What identifies a disk for as long as it is the guest's, over restarts too. */
+function diskLabels({ domain, uuid = '', domid, name }: DiskInfo): Labels {
+  return { domain: domain ?? String(domid), uuid, disk: name };
 }
 
-function infoLabels(disk: SetDisk): Labels {
-  const { devid, info } = disk;
+function infoLabels(disk: DiskInfo): Labels {
   return {
     ...diskLabels(disk),
-    devid: String(devid),
-    source: info.source ?? '',
-    mode: info.mode,
-    device_type: info.deviceType,
+    domid: String(disk.domid),
+    backend: disk.kind,
+    devid: String(disk.devid),
+    source: disk.source ?? '',
+    mode: disk.mode,
+    device_type: disk.deviceType,
   };
 }
 
-/** A domain that we may not know by name is known by its domid, so that it is none other's. */
-function libvirtLabels({ domain, domid, name }: SetDisk): Labels {
-  return { domain: domain ?? String(domid), target_device: name };
+function libvirtLabels({ name }: DiskInfo, domain: string): Labels {
+  return { domain, target_device: name };
 }
 
-function libvirtMetaLabels(disk: SetDisk): Labels {
-  const { source = '', format } = disk.info;
+function libvirtMetaLabels(disk: DiskInfo, domain: string): Labels {
   return {
-    ...libvirtLabels(disk),
-    source_file: source,
+    ...libvirtLabels(disk, domain),
+    source_file: disk.source ?? '',
     disk_type: 'block',
-    driver_type: format,
+    driver_type: disk.format,
   };
 }
 
@@ -66,7 +66,7 @@ function counter(
   name: string,
   help: string,
   column: keyof typeof Column,
-  labels = diskLabels,
+  labels: MakeLabels<Labels> = diskLabels,
 ): DiskFamily {
   const offset = Column[column];
   return {
@@ -82,12 +82,12 @@ function gauge(
   name: string,
   help: string,
   value: DiskFamily['value'],
-  labels = diskLabels,
+  labels: MakeLabels<Labels> = diskLabels,
 ): DiskFamily {
   return { name, help, type: 'gauge', labels, value };
 }
 
-const size: DiskFamily['value'] = (_set, _row, { info: { sectors } }) =>
+const size: DiskFamily['value'] = (_set, _row, { sectors }) =>
   sectors === undefined ? -1 : sectors * 512;
 
 const XEN: readonly DiskFamily[] = [
@@ -152,10 +152,10 @@ const BOTH: readonly DiskFamily[] = [
   gauge(
     'xen_block_state',
     'Xenbus state of the backend: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected, 5 closing, 6 closed.',
-    (_set, _row, { info }) => info.state ?? -1,
+    (_set, _row, { state }) => state ?? -1,
   ),
-  gauge('xen_block_up', 'Whether the counters of the disk could be read.', (set, _row, disk) =>
-    set.errors.has(disk) ? 0 : 1,
+  gauge('xen_block_up', 'Whether the counters of the disk could be read.', ({ values }, row) =>
+    Number(isFilled(values, row)),
   ),
 ];
 

@@ -4,7 +4,7 @@ import type { MetricNames } from './families';
 /** How metrics are made. */
 export interface MetricsOptions {
   /**
-   * `'xen'`, the default: `xen_block_read_bytes_total{domain,uuid,domid,disk,backend}` ...; `'libvirt'`:
+   * `'xen'`, the default: `xen_block_read_bytes_total{domain,uuid,disk}` ...; `'libvirt'`:
    * `libvirt_domain_block_stats_read_bytes_total{domain,target_device}` ..., for dashboards that exist,
    * and what libvirt's exporters do not have under the names of `'xen'`.
    */

@@ -1,4 +1,5 @@
 import type { DiskSet } from '../../sampling/disk-set';
+import { checkNumbers } from '../disk-labels';
 
 /** Samples a set for those who scrape, and keeps account of it. */
 export class Readings {
@@ -8,6 +9,7 @@ export class Readings {
   #start = 0;
 
   constructor(set: DiskSet) {
+    checkNumbers(set);
     this.set = set;
   }
 

@@ -1,6 +1,5 @@
 import { DiskLabels } from '../disk-labels';
 import type { DiskSet } from '../../sampling/disk-set';
-import type { SetDisk } from '../../sampling/set-disk';
 import {
   diskFamilies,
   hostFamilies,
@@ -39,7 +38,7 @@ export class MetricsText {
     this.#host = hostFamilies(names).map(named);
     for (const { labels } of this.#disks) {
       if (this.#labels.has(labels)) continue;
-      this.#labels.set(labels, new DiskLabels((disk: SetDisk) => toText(labels(disk))));
+      this.#labels.set(labels, new DiskLabels((disk, domain) => toText(labels(disk, domain))));
     }
   }
 

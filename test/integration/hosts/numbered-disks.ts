@@ -1,4 +1,4 @@
-import type { DiskSet, SetDisk } from 'xen-block-stats';
+import type { DiskInfo, DiskSet } from 'xen-block-stats';
 import { diskName } from '../../../lib/disk-name';
 
 /*
@@ -24,8 +24,8 @@ function nameOf(index: number): string {
   return diskName(51712 + 16 * (index % 16) + (index >> 4));
 }
 
-function numberOf({ info }: SetDisk): number {
-  return Number(/-(\d+)$/.exec(info.source ?? '')?.[1]);
+function numberOf({ source }: DiskInfo): number {
+  return Number(/-(\d+)$/.exec(source ?? '')?.[1]);
 }
 
 /**

@@ -85,6 +85,25 @@ describe('a registry of prom-client', () => {
     );
   });
 
+  test('is left as it was when it has a metric of one of the names already', async () => {
+    registerDiskSet(registry, set);
+    const before = lines(await registry.metrics());
+    expect(() => registerDiskSet(registry, set)).toThrow(/already been registered/);
+    expect(lines(await registry.metrics())).toEqual(before);
+
+    const other = new Registry();
+    new Counter({ name: 'xen_block_up', help: 'Another one.', registers: [other] });
+    expect(() => registerDiskSet(other, set)).toThrow(/xen_block_up/);
+    expect(other.getMetricsAsArray().map(({ name }) => name)).toEqual(['xen_block_up']);
+  });
+
+  test('refuses a set of bigints', async () => {
+    const bigints = (await xen.diskSet({ bigint: true })) as unknown as DiskSet;
+    const refused: unknown = expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' });
+    expect(() => registerDiskSet(registry, bigints)).toThrow(refused as Error);
+    expect(() => new MetricsText(bigints)).toThrow(refused as Error);
+  });
+
   test('is left as it was when the set is taken out', async () => {
     const unregister = registerDiskSet(registry, set);
     unregister();

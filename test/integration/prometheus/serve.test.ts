@@ -32,8 +32,7 @@ const GUESTS = [
   { name: 'Gäste', disks: [{ name: 'xvda', source: '/dev/b', mode: 'r' as const }] },
 ];
 
-const WEB1 =
-  '{domain="web1",uuid="11111111-0000-4000-8000-000000000001",domid="1",disk="xvda",backend="vbd"}';
+const WEB1 = '{domain="web1",uuid="11111111-0000-4000-8000-000000000001",disk="xvda"}';
 
 /** What `serve` says and how it ends when it does not get as far as listening. */
 function failing(...args: string[]) {
@@ -97,7 +96,7 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
   test('says what each disk is, and leaves out what is not known yet', async () => {
     const text = await exporter.metrics();
     expect(text).toContain(
-      `xen_block_info${WEB1.slice(0, -1)},devid="51712",source="/dev/vg/web1",mode="w",device_type="disk"} 1\n`,
+      `xen_block_info${WEB1.slice(0, -1)},domid="1",backend="vbd",devid="51712",source="/dev/vg/web1",mode="w",device_type="disk"} 1\n`,
     );
     expect(valueOf(text, `xen_block_state${WEB1}`)).toBe(4);
     expect(valueOf(text, `xen_block_size_bytes${WEB1}`)).toBe(2 ** 30);
@@ -157,6 +156,24 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     // and what those do not have
     expect(valueOf(text, `xen_block_delayed_requests_total${WEB1}`)).toBe(5);
     expect(text).not.toContain('xen_block_read_bytes_total');
+  });
+
+  test('with --names libvirt, labels guests of one name with their UUIDs', async () => {
+    const uuid = '22222222-0000-4000-8000-000000000002';
+    const libvirt = stoppedLater(await Exporter.start(host.connectOptions, '--names', 'libvirt'));
+    const disks = [{ name: 'xvda', source: '/dev/c' }];
+    await host.addGuest({ name: 'web1--incoming', domid: 9, uuid, disks });
+    await host.write('/local/domain/9/name', 'web1');
+    const domains = async () =>
+      [...(await libvirt.metrics()).matchAll(/^libvirt_domain_block_meta\{domain="([^"]*)"/gm)].map(
+        ([, domain]) => domain,
+      );
+    const web1 = '11111111-0000-4000-8000-000000000001';
+    while (!(await domains()).includes(uuid)) await delay(10);
+    expect(await domains()).toEqual([web1, web1, 'Gäste', uuid]);
+    await host.removeGuest(9);
+    while ((await domains()).length > 3) await delay(10);
+    expect(await domains()).toEqual(['web1', 'web1', 'Gäste']);
   });
 
   test('has a page that says what it is, and says that it is alive', async () => {
