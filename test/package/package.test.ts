@@ -51,7 +51,7 @@ describe('the packed package', () => {
     rmSync(project, { recursive: true });
   });
 
-  test('has no install script, in any of npm’s words', () => {
+  test('has no script that npm runs at installation', () => {
     const { scripts, gypfile } = JSON.parse(
       readFileSync(join(installed, 'package.json'), 'utf8'),
     ) as { scripts: Record<string, string>; gypfile?: boolean };
