@@ -1,9 +1,9 @@
-// An agent that exports metrics of its own and of Xen's disks.
+// An agent that exports its own metrics and those of the disks of Xen guests.
 //
 //     node agent.mjs [port]
 //
-// It needs prom-client, from npm. xen-block-stats/prometheus has ready-made metrics with more labels;
-// this example defines its own.
+// It needs prom-client, from npm. xen-block-stats/prometheus has complete metrics; this example defines
+// its own.
 
 import { createServer } from 'node:http';
 import client from 'prom-client';
@@ -27,7 +27,7 @@ const metrics = Object.entries(METRICS).map(([name, { help, column }]) => ({
   column: set.columns.indexOf(column),
 }));
 
-/** Reads all counters from the kernel, in one call, and replaces the metrics' values. */
+/** Reads all counters in one call, and replaces the values of the metrics. */
 function update() {
   const { disks, values, columns } = set.sample();
   for (const { metric, column } of metrics) {

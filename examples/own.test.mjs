@@ -1,4 +1,4 @@
-// A test of a small program, where there is no Xen.
+// Tests a small program on a simulated host, without Xen.
 //
 //     node --test own.test.mjs
 
@@ -7,7 +7,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 
-/** The program: finds the disks that were written to faster than a limit. */
+/** The program under test: finds the disks that are written to faster than a limit. */
 class WriteAlarm {
   #set;
   #limit;
@@ -17,7 +17,7 @@ class WriteAlarm {
     this.#limit = kilobytesPerSecond;
   }
 
-  /** The disks that exceeded the limit since the last check. */
+  /** Returns the disks that exceeded the limit since the last check. */
   check() {
     const rates = this.#set.sample().rates();
     return this.#set.disks

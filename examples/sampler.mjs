@@ -10,7 +10,7 @@ const [seconds = '1', count = 'Infinity'] = process.argv.slice(2);
 const xen = connect();
 const set = await xen.diskSet();
 
-// disks that appear and disappear between samples are logged on stderr
+// logs disks that are added and removed between samples on stderr
 set.on('add', (disk) => console.error(`${disk.domain} has ${disk.name}`));
 set.on('remove', (disk) => console.error(`${disk.domain} has ${disk.name} no more`));
 
@@ -22,7 +22,7 @@ for (let samples = 0; samples < Number(count); samples++) {
   for (const [i, { disk, stats, error }] of [...set].entries()) {
     const { domid, domain, uuid, name } = disk;
     const line = { time, domid, domain, uuid, disk: name, error: error?.code, ...stats };
-    // undefined: it was not there at the last sample
+    // undefined: the disk was not in the previous sample
     process.stdout.write(`${JSON.stringify({ ...line, rates: rates[i] })}\n`);
   }
 }

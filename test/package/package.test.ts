@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -50,7 +51,7 @@ describe('the packed package', () => {
     rmSync(project, { recursive: true });
   });
 
-  test('has no install script, in any of npm’s words', () => {
+  test('has no script that npm runs at installation', () => {
     const { scripts, gypfile } = JSON.parse(
       readFileSync(join(installed, 'package.json'), 'utf8'),
     ) as { scripts: Record<string, string>; gypfile?: boolean };
@@ -61,16 +62,21 @@ describe('the packed package', () => {
     expect(files).not.toContain('binding.gyp');
   });
 
-  test('has the binary, the program, its types and its sources, and nothing else', () => {
-    const folders = [...new Set(files.map((path) => path.split('/')[0]))].sort();
-    expect(folders).toEqual([
+  test('has the binary, the program, its types, sources and documents, and nothing else', () => {
+    const topLevel = [...new Set(files.map((path) => path.split('/')[0]))].sort();
+    expect(topLevel).toEqual([
       'CHANGELOG.md',
       'CMakeLists.txt',
+      'CONTRIBUTING.md',
       'LICENSE',
       'README.md',
+      'SECURITY.md',
+      'bench',
       'binding',
       'dashboards',
       'dist',
+      'docs',
+      'examples',
       'lib',
       'package.json',
       'prebuilds',
@@ -86,9 +92,26 @@ describe('the packed package', () => {
       'prometheus/alerts.yml',
       'prometheus/recording.yml',
     ]);
-    expect(files.filter((path) => path.startsWith('script/'))).toEqual([
+    expect(files.filter((path) => /^(bench|script)\//.test(path)).sort()).toEqual([
+      'bench/latency.svg',
       'script/node-gyp-shim.cjs',
     ]);
+    expect(files.filter((path) => /^docs\/(?![\w-]+\.md$)/.test(path))).toEqual([
+      'docs/pictures/top.svg',
+    ]);
+  });
+
+  test('has every file and directory that its documents link to', () => {
+    const documents = files.filter((path) => path.endsWith('.md'));
+    const missing = documents.flatMap((document) => {
+      const text = readFileSync(join(installed, document), 'utf8');
+      return [...text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
+        .map(([, link = '']) => join(document, '..', link))
+        .filter((path) => !existsSync(join(installed, path)))
+        .map((path) => `${document}: ${path}`);
+    });
+    expect(documents).toContain('README.md');
+    expect(missing).toEqual([]);
   });
 
   test('brings one dependency', () => {
