@@ -38,6 +38,7 @@ function build(sanitizers: string): string {
     'test/sanitize/client_driver.cc',
     'binding/xenstore_client.cc',
     'binding/libxenstore.cc',
+    'binding/thread.cc',
   ];
   execFileSync('g++', [...flags, '-o', program, ...sources, '-ldl'], { cwd: root });
   return program;
