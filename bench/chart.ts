@@ -11,7 +11,10 @@ const LABEL_WIDTH = 330;
 const BAR_WIDTH = 420;
 const RIGHT_MARGIN = 150;
 
-/** Draws the rows that read all counters of open disks, as bars on a logarithmic scale. */
+/**
+ * Draws a bar for each row, on a logarithmic scale, except rows about connections, disks that are not open
+ * and fewer than seven counters.
+ */
 export function drawChart(results: readonly Result[], machine: string): string {
   const shown = results.filter(
     ({ name }) => !/require|connect\(\)|not open|[56] counters/.test(name),

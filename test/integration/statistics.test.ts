@@ -368,7 +368,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       );
     });
 
-    test('directory that does not exist is an error', async () => {
+    test('whose directory does not exist is an error', async () => {
       await host.attachDisk(domid, { name: 'xvdc', source: '/dev/vg/c' });
       const device = join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-${domid}-51744`);
       rmSync(join(device, 'statistics'), { recursive: true });
@@ -381,7 +381,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       );
     });
 
-    test('directory without any file is an error', () => {
+    test('that does not exist, like all others, is an error', () => {
       for (const name of Object.keys(COUNTERS)) rmSync(statisticsFile(name));
       expect(() => web.disk('xvda')).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
     });

@@ -84,7 +84,7 @@ class ClientDriver {
   }
 
   /** Makes requests in the main thread until xenstored responds. */
-  async untilAnswered(): Promise<void> {
+  async untilResponse(): Promise<void> {
     while (!(await this.request(0, 1, LONG_MS)).startsWith('1 answered')) await delay(1);
   }
 
@@ -211,7 +211,7 @@ describe.each([
   test(
     'when clients are destroyed while xenstored hangs',
     async () => {
-      await driver.untilAnswered();
+      await driver.untilResponse();
       const before = driver.threads;
       for (let i = 0; i < ROUNDS; i++) {
         xenstored.signal('SIGSTOP');
@@ -221,7 +221,7 @@ describe.each([
         expect(performance.now() - since).toBeLessThan(500 + AT_ONCE_MS);
         expect(driver.threads).toBe(before);
         xenstored.signal('SIGCONT');
-        await driver.untilAnswered();
+        await driver.untilResponse();
 
         xenstored.signal('SIGSTOP');
         await abandonThreads();
@@ -232,7 +232,7 @@ describe.each([
         expect(performance.now() - since).toBeLessThan(AT_ONCE_MS);
         await driver.untilThreads(stuck);
         xenstored.signal('SIGCONT');
-        await driver.untilAnswered();
+        await driver.untilResponse();
         await driver.untilThreads(before);
       }
       await expectCleanExit();
@@ -275,7 +275,7 @@ describe.each([
   test(
     'when xenstored is killed while it hangs',
     async () => {
-      await driver.untilAnswered();
+      await driver.untilResponse();
       const before = driver.threads;
       for (let i = 0; i < ROUNDS; i++) {
         xenstored.signal('SIGSTOP');
@@ -294,7 +294,7 @@ describe.each([
     'when the program exits while xenstored hangs',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
-        await driver.untilAnswered();
+        await driver.untilResponse();
         xenstored.signal('SIGSTOP');
         await abandonThreads();
         await expectCleanExit();

@@ -1,6 +1,6 @@
 import { XenError, diskName, parseDiskName } from 'xen-block-stats';
 
-describe('parseDiskName gives the devid that libxl gives to', () => {
+describe('parseDiskName returns the devid that libxl assigns to', () => {
   test.each([
     ['xvda', 51712],
     ['xvdb', 51728],
@@ -101,7 +101,7 @@ describe('diskName', () => {
   });
 
   test.each([0, 1, 1000, 896, 268435456, 536870912, 2147483647])(
-    'returns the number of %i, which has no prefix or a shorter form',
+    'returns %i as a number, because no prefix covers it or a shorter form exists',
     (devid) => {
       expect(diskName(devid)).toBe(String(devid));
     },

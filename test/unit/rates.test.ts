@@ -17,11 +17,11 @@ const IDLE = {
   ooPerSec: 0,
 };
 
-test('gives an idle disk rates and request sizes of 0', () => {
+test('rates and request sizes of an idle disk are 0', () => {
   expect(ratesBetween(row(5, 40), row(5, 40), 0, 1)).toEqual(IDLE);
 });
 
-test('gives rates per second and sizes per request, in kilobytes of 1024 bytes', () => {
+test('rates are per second and sizes per request, in kilobytes of 1024 bytes', () => {
   const before = row(100, 800, 10, 80, [1, 2, 3]);
   const after = row(300, 4800, 14, 96, [5, 8, 11]);
   expect(ratesBetween(before, after, 0, 2)).toEqual({
@@ -38,7 +38,7 @@ test('gives rates per second and sizes per request, in kilobytes of 1024 bytes',
   });
 });
 
-test('gives the rates of the row at the offset', () => {
+test('rates are those of the row at the offset', () => {
   const before = new Float64Array([...row(1, 8), ...row(0, 0)]);
   const after = new Float64Array([...row(9, 8), ...row(2, 0)]);
   expect(ratesBetween(before, after, 0, 1)).toMatchObject({ rPerSec: 8 });
@@ -48,11 +48,11 @@ test('gives the rates of the row at the offset', () => {
 test.each([
   ['all counters, by a reconnect', row(500, 4000, 500, 4000), row(3, 24, 1, 8)],
   ['requests only, by log_stats', row(500, 4000), row(3, 4100)],
-])('reports counters that decreased as a reset, with rates of 0: %s', (_, before, after) => {
+])('counters that decreased are reported as a reset, with rates of 0: %s', (_, before, after) => {
   expect(ratesBetween(before, after, 0, 1)).toEqual({ ...IDLE, reset: true });
 });
 
-test('gives -1 for a counter that the backend does not have', () => {
+test('rates of a counter that the backend does not have are -1', () => {
   const before = row(1, 8, 0, 0, [-1, -1, 0]);
   const after = row(2, 16, 0, 0, [-1, 4, 0]);
   expect(ratesBetween(before, after, 0, 1)).toMatchObject({
@@ -72,7 +72,7 @@ test('gives -1 for a counter that the backend does not have', () => {
   });
 });
 
-test('is exact for large counters in bigints', () => {
+test('rates of large counters in bigints are exact', () => {
   const before = BigInt64Array.from([...row(0, 0)].map(BigInt));
   before[0] = 2n ** 62n;
   const after = before.slice();
