@@ -18,12 +18,12 @@ export default tseslint.config(
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
-      // numbers and bigints in messages need no ceremony
+      // template literals may contain numbers and bigints without a conversion
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
     },
   },
   {
-    // jest's matchers are of type any
+    // jest's asymmetric matchers have the type any
     files: ['test/**/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-argument': 'off',

@@ -1,6 +1,6 @@
 'use strict';
 
-/** Every test imports the package by its public name, and so runs on dist/, which is what ships. */
+/** Tests import the package by its public name, and so run on dist/, as users of the package do. */
 const shared = {
   testEnvironment: 'node',
   modulePathIgnorePatterns: ['<rootDir>/build', '<rootDir>/test/xen'],

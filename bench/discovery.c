@@ -1,7 +1,7 @@
-// What a C program that asks libxenstore for the same nodes takes: the floor of domains() with
-// disks(), and of diskSet(). Prints nanoseconds.
+// Requests through libxenstore the nodes that domains() and disks(), or diskSet(), request: the
+// floor of these calls. Prints nanoseconds.
 //
-//   discovery disks|set     xenstored is found by XENSTORED_PATH
+//   discovery disks|set     XENSTORED_PATH: the socket of xenstored
 
 #include <stdio.h>
 #include <stdlib.h>

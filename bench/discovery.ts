@@ -9,7 +9,7 @@ import { COUNTER_FILES } from './disks';
 
 const DISKS_EACH = 2;
 
-/** A host with many guests of two disks each, in a real xenstored, and a C program that asks it the same. */
+/** A host with many guests of two disks each, in a real xenstored, and a C program as the floor. */
 export class DiscoveryHost {
   readonly disks: number;
   /** The longest time that the event loop was blocked while each set was made, in milliseconds. */
@@ -25,8 +25,8 @@ export class DiscoveryHost {
   }
 
   /** @param program - the compiled discovery.c. */
-  static async start(program: string, folder: string, guests: number): Promise<DiscoveryHost> {
-    const sysfs = join(folder, `sys-${guests}`);
+  static async start(program: string, directory: string, guests: number): Promise<DiscoveryHost> {
+    const sysfs = join(directory, `sys-${guests}`);
     const host = new DiscoveryHost(program, sysfs, guests);
     await host.#xenstored.start();
     for (let domid = 1; domid <= guests; domid++) {
@@ -46,24 +46,24 @@ export class DiscoveryHost {
     return host;
   }
 
-  /** Nanoseconds a disk of the C program. */
+  /** Runs the C program. Returns nanoseconds for each disk. */
   floor(what: 'disks' | 'set'): number {
     const env = { ...process.env, XENSTORED_PATH: this.#xenstored.socket };
     return Number(execFileSync(this.#program, [what], { env, encoding: 'utf8' })) / this.disks;
   }
 
-  /** Nanoseconds a disk of connect(), domains() and all disks(). */
+  /** Runs connect(), domains() and disks() of each domain. Returns nanoseconds for each disk. */
   describeDisks(): number {
     const start = process.hrtime.bigint();
     const xen = connect(this.#options);
     const count = xen.domains().reduce((sum, domain) => sum + domain.disks().length, 0);
     const elapsed = Number(process.hrtime.bigint() - start);
     xen.close();
-    if (count !== this.disks) throw new Error(`${count} disks are not ${this.disks}`);
+    if (count !== this.disks) throw new Error(`${count} disks instead of ${this.disks}`);
     return elapsed / this.disks;
   }
 
-  /** Nanoseconds a disk of connect() and diskSet(). */
+  /** Runs connect() and diskSet(). Returns nanoseconds for each disk. */
   async makeSet(): Promise<number> {
     const delays = monitorEventLoopDelay({ resolution: 1 });
     delays.enable();
@@ -75,7 +75,7 @@ export class DiscoveryHost {
     this.blocksMs.push(delays.max / 1e6);
     const count = set.disks.length;
     xen.close();
-    if (count !== this.disks) throw new Error(`${count} disks are not ${this.disks}`);
+    if (count !== this.disks) throw new Error(`${count} disks instead of ${this.disks}`);
     return elapsed / this.disks;
   }
 

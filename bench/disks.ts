@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Node } from '../lib/simulator/toolstack';
 import { diskName } from '../lib/disk-name';
 
-/** The kernel's own counters of a network device, under the names of a disk's. */
+/** The counters of a network device, in sysfs, that stand for the counters of a disk. */
 export const COUNTER_FILES = {
   rd_req: 'rx_packets',
   rd_sect: 'rx_bytes',
@@ -17,16 +17,16 @@ export const COUNTER_FILES = {
 /** A disk of domain 1. */
 export interface BenchDisk {
   readonly name: string;
-  /** The folder with its counters. */
+  /** The directory with its counters. */
   readonly statistics: string;
-  /** The counters' files. */
+  /** The paths of its counters. */
   readonly files: readonly string[];
-  /** What xenstore says of it. */
+  /** Its nodes in xenstore. */
   readonly nodes: readonly Node[];
   readonly backend: string;
 }
 
-/** Makes disks below a private sysfs, whose counters are links to the kernel's. */
+/** Creates disks below a private sysfs. Their counters are symbolic links to those of a network device. */
 export function makeDisks(sysfs: string, count: number): BenchDisk[] {
   return Array.from({ length: count }, (_, i) => {
     const devid = 2 ** 28 + (16 + i) * 256; // xvdq, xvdr ...

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Result } from './chart';
 
-/** What results.json holds. */
+/** The content of results.json. */
 export interface Results {
   readonly machine: string;
   readonly rounds: number;
@@ -12,11 +12,11 @@ export interface Results {
 const BEGIN = '<!-- bench:begin -->';
 const END = '<!-- bench:end -->';
 
-/** Rows that the README has no room for. */
+/** Rows that only docs/performance.md shows. */
 const DETAILS =
   /require|connect\(\)|not open|bigint|koffi|promises|held descriptors|[56] counters|libxenstore in C/;
 
-/** The figures as a table, with what they were measured on. */
+/** Returns the figures as a table, followed by the machine and the number of rounds. */
 export function figures({ machine, rounds, results }: Results): string {
   const name = Math.max(8, ...results.map((it) => it.name.length));
   const row = (cells: [string, string, string]) =>
@@ -32,14 +32,14 @@ export function figures({ machine, rounds, results }: Results): string {
   ].join('\n');
 }
 
-/** The document with this between its two markers. */
+/** Returns the document with the text between its two markers. */
 export function fillIn(document: string, text: string): string {
   const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
-  if (begin === -1 || end < begin) throw new Error(`it has no ${BEGIN} before ${END}`);
+  if (begin === -1 || end < begin) throw new Error(`the document has no ${BEGIN} before ${END}`);
   return `${document.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${document.slice(end)}`;
 }
 
-/** Puts the figures of results.json and their chart into the documents. */
+/** Writes the figures of results.json and their chart into the documents. */
 export function writeDocuments(root: string): void {
   const json = readFileSync(join(root, 'bench', 'results.json'), 'utf8');
   const all = JSON.parse(json) as Results;

@@ -1,12 +1,13 @@
-// The floor: what any program pays for disks' counters. It reads them from descriptors that stay
-// open and parses them, in a process with a second thread (which makes every look-up of a
-// descriptor dearer, and which Node.js always has). As a library it is called through koffi; as a
-// program, floor DEVICES DISKS, it opens so many disks as bench/disks.ts makes them, and answers
-// each line of its input
+// The floor: the least time in which a program can read the counters of disks. It reads them from
+// descriptors that stay open, and parses them. The process has a second thread, because Node.js has
+// several, and the kernel takes longer to look up a descriptor in a process with threads.
 //
-//   DISKS COUNTERS ROUNDS     COUNTERS: 7, or 5 or 6 as libvirt's two calls
+// It is also built as a library, which is called through koffi. As a program, floor DEVICES DISKS
+// opens DISKS disks of bench/disks.ts. For each line of its input
 //
-// with the nanoseconds for one disk.
+//   DISKS COUNTERS ROUNDS     COUNTERS: 7, or 5 or 6 for libvirt's two calls
+//
+// it prints the nanoseconds for one disk.
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,8 +1,8 @@
-// What libvirtd does for one virDomainBlockStats on Xen, without libvirtd: a connection to
-// xenstored for two reads (the backend's path, and its physical sector size), then open, read and
-// close of each of seven files. Prints nanoseconds for one disk.
+// Does the work of libvirtd for one virDomainBlockStats on Xen, without libvirtd: connects to
+// xenstored, reads two nodes (the backend's path, and its physical sector size), then opens, reads
+// and closes each of seven files. Prints nanoseconds for one disk.
 //
-//   libvirt_way FOLDER DOMID DEVID ROUNDS     xenstored is found by XENSTORED_PATH
+//   libvirt_way DIRECTORY DOMID DEVID ROUNDS     XENSTORED_PATH: the socket of xenstored
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 static const char *const FILES[] = {"f_req",   "wr_req", "rd_req", "wr_sect",
                                     "rd_sect", "ds_req", "oo_req"};
 
-static int once(const char *folder, const char *domid, const char *devid) {
+static int once(const char *directory, const char *domid, const char *devid) {
   char path[512], text[256];
   unsigned length;
   unsigned long long value, total = 0;
@@ -28,9 +28,9 @@ static int once(const char *folder, const char *domid, const char *devid) {
   free(backend);
   free(size);
   xs_close(xenstore);
-  if (access(folder, F_OK) < 0) return -1;
+  if (access(directory, F_OK) < 0) return -1;
   for (int i = 0; i < 7; i++) {
-    snprintf(path, sizeof(path), "%s/%s", folder, FILES[i]);
+    snprintf(path, sizeof(path), "%s/%s", directory, FILES[i]);
     int descriptor = open(path, O_RDONLY);
     if (descriptor < 0) return -1;
     ssize_t count = read(descriptor, text, sizeof(text) - 1);

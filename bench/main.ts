@@ -1,8 +1,8 @@
 /*
- * What one answer costs, as ratios to the floor. The rows take turns, round by round, and each is measured
- * right after its floor, in slices of some hundredths of a second, so that whatever else the machine does
- * meets both; the figures are medians over the rounds. The counters are the kernel's own: network
- * devices' counters, behind links.
+ * Measures the time of each call, and its ratio to the floor. Each round measures every row once, right
+ * after its floor, in slices of some hundredths of a second, so that other load on the machine affects
+ * both. The figures are medians over the rounds. The counters are those of a network device, behind
+ * symbolic links.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -32,32 +32,32 @@ const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 25);
 
 const OPEN_FILES = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }));
 
-/** As many disks as a large host has, or as many as can hold their files open here, beside the others. */
+/** The disks of a large host; fewer if the limit of open files is too low to hold all their files open. */
 const MANY = Math.min(10_000, Math.floor((OPEN_FILES - 2000) / 700) * 100);
 
-/** What an exporter is scraped for; it opens what it cannot hold. */
+/** The number of disks of the exporter, at least: beyond its descriptor budget it opens files at each read. */
 const SCRAPED = 5000;
 
-/** Nanoseconds of a measurement, at least. */
+/** The least duration of a measurement, in nanoseconds. */
 const SLICE = 20e6;
 
 /** A row of the table. */
 interface Row {
   readonly name: string;
-  /** The row that it is held against. */
+  /** The row that it is compared with. */
   readonly floor: Row | undefined;
-  /** Nanoseconds for one disk, measured once. */
+  /** Measures once. Returns nanoseconds for one disk. */
   readonly once: () => Promise<number> | number;
 }
 
 const root = join(__dirname, '..', '..', '..');
-const folder = mkdtempSync(join(tmpdir(), 'xen-bench-'));
-const sysfs = join(folder, 'sys');
+const directory = mkdtempSync(join(tmpdir(), 'xen-bench-'));
+const sysfs = join(directory, 'sys');
 const devices = join(sysfs, 'bus/xen-backend/devices');
-const floorProgram = join(folder, 'floor');
-const floorLibrary = join(folder, 'floor.so');
-const libvirtWay = join(folder, 'libvirt_way');
-const discoveryProgram = join(folder, 'discovery');
+const floorProgram = join(directory, 'floor');
+const floorLibrary = join(directory, 'floor.so');
+const libvirtWay = join(directory, 'libvirt_way');
+const discoveryProgram = join(directory, 'discovery');
 
 function build(): void {
   const source = (name: string) => join(root, 'bench', name);
@@ -75,7 +75,7 @@ function run(program: string, args: (string | number)[], env: NodeJS.ProcessEnv 
   });
 }
 
-/** Nanoseconds of a call, in a loop of a slice's length; shorter ones before it warm up. */
+/** Returns the nanoseconds of a call, in a loop as long as a slice. Shorter loops before it warm up. */
 function timed(call: () => unknown): number {
   for (let calls = 1; ; calls *= 2) {
     const start = process.hrtime.bigint();
@@ -85,7 +85,7 @@ function timed(call: () => unknown): number {
   }
 }
 
-/** Nanoseconds of what takes milliseconds. */
+/** Returns the nanoseconds of one call, for calls that take milliseconds. */
 function timedOnce(call: () => unknown): number {
   const start = process.hrtime.bigint();
   call();
@@ -114,7 +114,7 @@ async function main(): Promise<void> {
   const koffiValues = new BigUint64Array(7);
   floorOpen(devices, 1);
 
-  // a set asks xenstored only when it is made, so that the simulated one does for many disks
+  // a set requests nodes only when it is created, so the simulated xenstored is fast enough for many disks
   const host = await SimulatedHost.start();
   await host.write('/local/domain/1/name', 'web1');
   for (const [path, value] of disks.flatMap(({ nodes }) => nodes)) await host.write(path, value);
@@ -138,11 +138,13 @@ async function main(): Promise<void> {
   const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
   const setRow = async (name: string, floorRow: Row, count: number, maxOpenFiles?: number) => {
     const set = await upTo(count, maxOpenFiles);
-    if (set.disks.length !== count) throw new Error(`${set.disks.length} disks are not ${count}`);
+    if (set.disks.length !== count) {
+      throw new Error(`${set.disks.length} disks instead of ${count}`);
+    }
     return { name, floor: floorRow, once: () => timed(() => set.sample()) / count };
   };
-  const listed = await DiscoveryHost.start(discoveryProgram, folder, 500);
-  const watched = await DiscoveryHost.start(discoveryProgram, folder, 1000);
+  const listed = await DiscoveryHost.start(discoveryProgram, directory, 500);
+  const watched = await DiscoveryHost.start(discoveryProgram, directory, 1000);
   const discoveryFloor = (it: DiscoveryHost, what: 'disks' | 'set'): Row => ({
     name: `libxenstore in C: the nodes of ${what === 'set' ? 'a set' : 'all disks'}, a disk of ${it.disks}`,
     floor: undefined,
@@ -152,7 +154,7 @@ async function main(): Promise<void> {
     discoveryFloor(listed, 'disks'),
     discoveryFloor(watched, 'set'),
   ];
-  const inProcess = (program: string) => () =>
+  const inNewProcess = (program: string) => () =>
     Number(
       run(process.execPath, [
         '-e',
@@ -267,10 +269,10 @@ async function main(): Promise<void> {
       name: 'domain.disk() of a disk that is not open',
       floor: floor7,
       once: () => {
-        const own = connect(options);
-        const domain = own.domain('web1');
+        const connection = connect(options);
+        const domain = connection.domain('web1');
         const nanoseconds = timedOnce(() => domain.disk(name));
-        own.close();
+        connection.close();
         return nanoseconds;
       },
     },
@@ -279,15 +281,15 @@ async function main(): Promise<void> {
       floor: floor7,
       once: () =>
         timedOnce(() => {
-          const own = connect(options);
-          own.domain('web1').blockStats(name);
-          own.close();
+          const connection = connect(options);
+          connection.domain('web1').blockStats(name);
+          connection.close();
         }),
     },
     {
       name: "require('xen-block-stats')",
       floor: floor7,
-      once: inProcess("require('xen-block-stats')"),
+      once: inNewProcess("require('xen-block-stats')"),
     },
   ];
 
@@ -336,7 +338,7 @@ async function main(): Promise<void> {
   await host.stop();
   for (const descriptor of descriptors) closeSync(descriptor);
   await xenstored.stop();
-  rmSync(folder, { recursive: true });
+  rmSync(directory, { recursive: true });
 }
 
 void main();

@@ -3,23 +3,27 @@ import { once } from 'node:events';
 import { get } from 'node:http';
 import { dirname, join } from 'node:path';
 
-/** An exporter that can be scraped: `xen-block-stats serve`, in a process of its own. */
+/** An exporter: `xen-block-stats serve`, in a process of its own. */
 export interface Scrape {
-  /** Nanoseconds of one scrape: from the request to the last byte of the answer. */
+  /** Scrapes. Returns nanoseconds from the request to the last byte of the response. */
   once(): Promise<number>;
-  /** What the last scrape got. */
+  /** The body of the last response. */
   readonly text: string;
   stop(): Promise<void>;
 }
 
-/** Starts an exporter on a host. */
+/** Starts an exporter of the disks of a host. */
 export async function startScrape(host: { xenstore: string; sysfs: string }): Promise<Scrape> {
   const root = dirname(require.resolve('xen-block-stats/package.json'));
   const main = join(root, 'dist/cli/main.js');
-  const where = ['--xenstore', host.xenstore, '--sysfs', host.sysfs];
-  const exporter = spawn(process.execPath, [main, 'serve', '--listen', '127.0.0.1:0', ...where], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const location = ['--xenstore', host.xenstore, '--sysfs', host.sysfs];
+  const exporter = spawn(
+    process.execPath,
+    [main, 'serve', '--listen', '127.0.0.1:0', ...location],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const ended = once(exporter, 'exit');
   const [line] = (await Promise.race([once(exporter.stdout, 'data'), ended])) as unknown[];
   const url = /^listening on (\S+)\n$/.exec(String(line))?.[1];

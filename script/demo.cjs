@@ -1,6 +1,6 @@
 'use strict';
 
-// Samples the disks of a simulated host while its guests are busy.
+// Samples the disks of a simulated host while its guests do I/O.
 const { connect } = require('..');
 const { SimulatedHost } = require('../dist/simulator');
 

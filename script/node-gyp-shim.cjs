@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 'use strict';
 
-// prebuildify builds with node-gyp; this is what it calls in its place. It asks for
-// `rebuild --target=... --devdir=... --arch=...`, of which only the architecture means anything here.
+// prebuildify runs this in place of node-gyp, with the arguments
+// `rebuild --target=... --devdir=... --arch=...`. cmake-js uses only the architecture.
 const { spawnSync } = require('node:child_process');
 
 const kept = process.argv.slice(3).filter((argument) => argument.startsWith('--arch='));

@@ -1,6 +1,6 @@
 'use strict';
 
-// Draws docs/pictures/top.svg: what a terminal shows of `xen-block-stats top --demo`.
+// Draws docs/pictures/top.svg: the screen of `xen-block-stats top --demo`.
 const { execFileSync } = require('node:child_process');
 const { mkdirSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
@@ -8,7 +8,7 @@ const { join } = require('node:path');
 
 const COLUMNS = 110;
 const ROWS = 10;
-/** Long enough for every bar there is room for. */
+/** Long enough to fill the columns with bars. */
 const SECONDS = 30;
 
 const CELL_WIDTH = 7.2;
@@ -21,11 +21,11 @@ const COLOURS = { 31: '#f07178', 33: '#ffcb6b', 36: '#6fc3c9' };
 
 const root = join(__dirname, '..');
 
-/** The screen, with escape sequences for what is coloured, bold, faint or inverse. */
+/** Returns the screen, with escape sequences for coloured, bold, faint and inverse text. */
 function capture() {
-  const folder = mkdtempSync(join(tmpdir(), 'picture-'));
+  const directory = mkdtempSync(join(tmpdir(), 'picture-'));
   const tmux = (...args) =>
-    execFileSync('tmux', ['-S', join(folder, 'socket'), '-f', '/dev/null', '-u', ...args], {
+    execFileSync('tmux', ['-S', join(directory, 'socket'), '-f', '/dev/null', '-u', ...args], {
       encoding: 'utf8',
     });
   const command = `LANG=C.UTF-8 '${process.execPath}' '${root}/dist/cli/main.js' top --demo`;
@@ -35,11 +35,11 @@ function capture() {
     return tmux('capture-pane', '-p', '-e');
   } finally {
     tmux('kill-server');
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 }
 
-/** Pieces of text that look alike, line by line. */
+/** Splits each line into pieces of text of one style. */
 function parse(screen) {
   let style = {};
   return screen
@@ -51,7 +51,8 @@ function parse(screen) {
       // eslint-disable-next-line no-control-regex
       for (const part of line.split(/(\u001b\[[0-9;]*m)/)) {
         if (part.startsWith('\u001b')) {
-          for (const code of part.slice(2, -1).split(';').map(Number)) style = after(style, code);
+          for (const code of part.slice(2, -1).split(';').map(Number))
+            style = applyCode(style, code);
         } else if (part !== '') {
           pieces.push({ ...style, column, text: part });
           column += part.length;
@@ -61,7 +62,8 @@ function parse(screen) {
     });
 }
 
-function after(style, code) {
+/** Returns the style after a code of an SGR escape sequence (console_codes(4)). */
+function applyCode(style, code) {
   if (code === 0) return {};
   if (code === 1) return { ...style, bold: true };
   if (code === 2) return { ...style, faint: true };
@@ -69,7 +71,7 @@ function after(style, code) {
   if (code === 27) return { ...style, inverse: false };
   if (code === 39 || code === 49) return { ...style, colour: undefined };
   if (code in COLOURS) return { ...style, colour: COLOURS[code] };
-  throw new Error(`what is ESC[${code}m?`);
+  throw new Error(`unknown escape sequence: ESC[${code}m`);
 }
 
 function draw(lines) {
@@ -93,14 +95,14 @@ function drawPiece({ column, text, bold, faint, inverse, colour = FOREGROUND }, 
     ? `<rect x="${x(column)}" y="${y}" width="${(text.length * CELL_WIDTH).toFixed(1)}" height="${LINE_HEIGHT}" fill="${colour}"/>`
     : '';
   if (shown === '') return box;
-  // bars are drawn: fonts disagree on how they look
+  // bars are drawn as shapes, because fonts differ in their glyphs
   if (/^[▁-█ ]+$/.test(shown)) return box + drawBars(shown, x, column + blanks, y, colour);
-  const look = `${bold ? ' font-weight="bold"' : ''}${faint ? ' opacity="0.6"' : ''}`;
-  // word by word, so that columns are straight in every font
+  const attributes = `${bold ? ' font-weight="bold"' : ''}${faint ? ' opacity="0.6"' : ''}`;
+  // each word has its own position, so that columns are aligned in every font
   const words = [...text.matchAll(/[^ ]+/g)].map(
     ({ 0: word, index }) => `<tspan x="${x(column + index)}">${escape(word)}</tspan>`,
   );
-  return `${box}<text y="${y + 13}" fill="${inverse ? BACKGROUND : colour}"${look}>${words.join('')}</text>`;
+  return `${box}<text y="${y + 13}" fill="${inverse ? BACKGROUND : colour}"${attributes}>${words.join('')}</text>`;
 }
 
 function drawBars(bars, x, column, y, colour) {

@@ -1,5 +1,5 @@
-// Checks what ParseCounter() and VbdStatistics::Read() make of the content of a vbd's files. Input:
-// the content of the files, in the order of Counter, each ended by a |.
+// Checks the results of ParseCounter() and VbdStatistics::Read() for any content of a vbd's files.
+// Input: the content of the files, in the order of Counter, each ended by a |.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -31,7 +31,7 @@ struct Number {
   int64_t value;
 };
 
-// Parses a text with the C++ library's own conversion.
+// Returns the number or the errno that a text must give, by the C++ library's own conversion.
 Number Expect(std::string_view text) {
   const std::string digits(text.substr(0, text.find_first_not_of("0123456789")));
   if (digits.size() > 19) return {EOVERFLOW, 0};
@@ -47,10 +47,10 @@ class Directory {
  public:
   Directory() {
     path_ = std::filesystem::temp_directory_path() / "counter-XXXXXX";
-    Require(mkdtemp(path_.data()) != nullptr, "a temporary directory can be made");
+    Require(mkdtemp(path_.data()) != nullptr, "a temporary directory can be created");
     for (unsigned i = 0; i < kCounters; ++i) {
       files_[i] = open((path_ + "/" + kNames[i]).c_str(), O_WRONLY | O_CREAT, 0644);
-      Require(files_[i] >= 0, "a file can be made");
+      Require(files_[i] >= 0, "a file can be created");
     }
   }
   ~Directory() {
@@ -75,7 +75,7 @@ class Directory {
   std::array<int, kCounters> files_;
 };
 
-// What a read of a counter's file must give: sectors have to be below 2^63 in bytes, too.
+// Returns what a read of a counter's file must give. Sectors must be below 2^63 in bytes, too.
 Number ExpectCounter(unsigned counter, std::string_view text) {
   Number number = Expect(text);
   int64_t bytes;
@@ -89,7 +89,7 @@ Number ExpectCounter(unsigned counter, std::string_view text) {
 template <typename T>
 void CheckRead(VbdStatistics* vbd, CounterSet wanted,
                const std::array<std::string_view, kCounters>& texts) {
-  constexpr T kUntouched = -77;
+  constexpr T kUntouched = -77;  // stays in columns that are not requested
   std::array<T, kColumns> expected, row;
   expected.fill(kUntouched);
   row.fill(kUntouched);
@@ -106,11 +106,11 @@ void CheckRead(VbdStatistics* vbd, CounterSet wanted,
   const Failure failure = vbd->Read(wanted, row.data());
   Require((failure.error != 0) == fails, "a read fails if, and only if, a file is invalid");
   if (!fails) {
-    Require(row == expected, "a read puts the files' numbers into the wanted columns only");
+    Require(row == expected, "a read writes the numbers of the files into the wanted columns only");
   } else {
     Require(failure.counter < kCounters && (wanted >> failure.counter & 1) != 0 &&
                 failure.error == ExpectCounter(failure.counter, texts[failure.counter]).error,
-            "a failure names an invalid file and what is wrong with it");
+            "a failure names an invalid file and its errno");
   }
 }
 
@@ -125,23 +125,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
 
   for (const std::string_view text : texts) {
-    // exactly as long as the text, so that a read beyond it is detected
+    // exactly as long as the text, so that AddressSanitizer detects a read beyond it
     const auto copy = std::make_unique<char[]>(text.size());
     std::copy(text.begin(), text.end(), copy.get());
     const Number expected = Expect(text);
     int64_t value = 0;
     Require(ParseCounter(copy.get(), text.size(), &value) == expected.error,
-            "a text is accepted, or refused with the right error");
+            "a text is accepted, or refused with the expected errno");
     Require(expected.error != 0 || value == expected.value, "a text gives its number");
   }
 
   static Directory directory;
   for (unsigned i = 0; i < kCounters; ++i) directory.Write(i, texts[i]);
   static VbdStatistics vbd(directory.path());
-  // held from the beginning, not held, or held later
+  // descriptors held from the beginning, not held, or held later
   const bool is_held_first = size % 3 == 0, is_held = size % 3 != 1;
   Require(vbd.Open(is_held_first).error == 0, "the directory can be opened");
-  if (is_held && !is_held_first) Require(vbd.Hold().error == 0, "its files can be held later");
+  if (is_held && !is_held_first)
+    Require(vbd.Hold().error == 0, "its files can be opened and held later");
   Require(vbd.is_held() == is_held, "its files are held or not, as requested");
   for (const CounterSet wanted : {kAllCounters, static_cast<CounterSet>(size) & kAllCounters}) {
     CheckRead<int64_t>(&vbd, wanted, texts);

@@ -1,21 +1,22 @@
 /*
- * Disk names and devids once more, to compare lib/vdev.ts with: from the design's table, letter by
- * letter and in bigints, with no regular expression and nothing of lib/.
+ * A second implementation of disk names and devids, to compare lib/disk-name.ts with. It follows the
+ * table of libxl's names character by character, with bigints, and uses no regular expression and
+ * no code of lib/.
  */
 
 const LIMIT = 2n ** 31n;
 
-/** One spelling of disks: in what range of disk and partition its devids are which. */
+/** A prefix with a range of disks and partitions, and the devids of this range. */
 interface Range {
   prefix: 'xvd' | 'hd' | 'sd';
   disks: [first: bigint, last: bigint];
   lastPartition: bigint;
-  /** The devid of the first disk in the range, and how far the disks are from each other. */
+  /** The devid of the first disk in the range, and the distance between two disks. */
   first: bigint;
   step: bigint;
 }
 
-/** The design's table; the first range that has a disk and its partition counts. */
+/** The table of libxl's names. The first range that contains a disk and its partition is used. */
 const RANGES: Range[] = [
   { prefix: 'xvd', disks: [0n, 15n], lastPartition: 15n, first: 51712n, step: 16n },
   { prefix: 'xvd', disks: [0n, 1048575n], lastPartition: 255n, first: 268435456n, step: 256n },
@@ -28,13 +29,13 @@ const DIGITS = '0123456789abcdef';
 const CAPITALS = '0123456789ABCDEF';
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz';
 
-/** A digit's value, or undefined if it is none in this base. */
+/** Returns a digit's value, or undefined if the character is no digit in this base. */
 function digit(character: string, base: number): bigint | undefined {
   const value = Math.max(DIGITS.indexOf(character), CAPITALS.indexOf(character));
   return value >= 0 && value < base ? BigInt(value) : undefined;
 }
 
-/** A number of one digit and more, in this base. */
+/** Parses one or more digits in this base. Returns undefined for any other text. */
 function inBase(text: string, base: number): bigint | undefined {
   if (text === '') return undefined;
   let number = 0n;
@@ -46,8 +47,8 @@ function inBase(text: string, base: number): bigint | undefined {
   return number;
 }
 
-/** A number as C programs take it: hexadecimal, octal or decimal. */
-function number(text: string): bigint | undefined {
+/** Parses a number in the syntax of C: hexadecimal, octal or decimal. */
+function parseNumber(text: string): bigint | undefined {
   if (text.startsWith('0x') || text.startsWith('0X')) {
     return inBase(text.slice(2), 16);
   }
@@ -56,32 +57,35 @@ function number(text: string): bigint | undefined {
 
 function devid(prefix: Range['prefix'], disk: bigint, partition: bigint): bigint | undefined {
   const range = RANGES.find(
-    ({ prefix: its, disks: [first, last], lastPartition }) =>
-      its === prefix && disk >= first && disk <= last && partition <= lastPartition,
+    ({ prefix: rangePrefix, disks: [first, last], lastPartition }) =>
+      rangePrefix === prefix && disk >= first && disk <= last && partition <= lastPartition,
   );
   return range && range.first + (disk - range.disks[0]) * range.step + partition;
 }
 
-/** What a name's devid has to be; undefined for a name that is to be refused. */
+/** Returns the devid that a name must have; undefined for a name that must be refused. */
 export function expectedDevid(name: string): number | undefined {
-  const found = pair(name) ?? plain(name) ?? lettered(name);
+  const found = parsePair(name) ?? parsePlain(name) ?? parseLettered(name);
   return found === undefined ? undefined : Number(found);
 }
 
-function pair(name: string): bigint | undefined {
+/** Parses d<disk>p<partition>. */
+function parsePair(name: string): bigint | undefined {
   if (!name.startsWith('d')) return undefined;
   const parts = name.slice(1).split('p');
-  const [disk, partition] = parts.map(number);
+  const [disk, partition] = parts.map(parseNumber);
   if (parts.length !== 2 || disk === undefined || partition === undefined) return undefined;
   return devid('xvd', disk, partition);
 }
 
-function plain(name: string): bigint | undefined {
-  const value = number(name);
+/** Parses a number. */
+function parsePlain(name: string): bigint | undefined {
+  const value = parseNumber(name);
   return value !== undefined && value < LIMIT ? value : undefined;
 }
 
-function lettered(name: string): bigint | undefined {
+/** Parses a prefix, letters and an optional partition. */
+function parseLettered(name: string): bigint | undefined {
   const prefix = (['xvd', 'hd', 'sd'] as const).find((it) => name.startsWith(it));
   if (prefix === undefined) return undefined;
   const rest = Array.from(name.slice(prefix.length));
@@ -95,14 +99,14 @@ function lettered(name: string): bigint | undefined {
   return partition === undefined ? undefined : devid(prefix, count - 1n, partition);
 }
 
-/** What a devid's name has to be: the disk's and partition's in the range that it lies in. */
+/** Returns the name that a devid must have: disk and partition in the range that contains it. */
 export function expectedName(id: number): string {
   for (const { prefix, disks, lastPartition, first, step } of RANGES) {
     const above = BigInt(id) - first;
     if (above < 0n) continue;
     const disk = disks[0] + above / step;
     const partition = above % step;
-    // a devid whose disk is spelled in an earlier range is nobody's
+    // a devid whose disk and partition are in an earlier range has no name: its number is used
     if (disk > disks[1] || partition > lastPartition) continue;
     if (devid(prefix, disk, partition) !== BigInt(id)) continue;
     return prefix + letters(disk) + (partition === 0n ? '' : partition.toString());
@@ -110,7 +114,7 @@ export function expectedName(id: number): string {
   return id.toString();
 }
 
-/** a, b, ... z, aa, ab ...: found from how many names there are of each length. */
+/** Returns the letters of a disk: a, b, ... z, aa, ab ... There are 26^n names of n letters. */
 function letters(disk: bigint): string {
   let length = 1n;
   let rest = disk;

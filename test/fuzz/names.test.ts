@@ -2,14 +2,14 @@ import fc from 'fast-check';
 import { XenError, diskName, parseDiskName } from 'xen-block-stats';
 import { expectedDevid, expectedName } from './libxl-names';
 
-/** How many names, and how many devids, each test tries. */
+/** The number of names, and of devids, that each test tries. */
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 50_000);
 
 const MINUTE_MS = 60_000;
-/** Far more than it takes. */
+/** Far longer than a test takes. */
 const TIMEOUT_MS = MINUTE_MS + RUNS / 10;
 
-/** Numbers on both sides of every limit, and others. */
+/** Numbers on both sides of every limit, and any other numbers. */
 const numbers = fc.oneof(
   fc.constantFrom(0, 1, 15, 16, 63, 64, 255, 256),
   fc.nat(300),
@@ -17,7 +17,7 @@ const numbers = fc.oneof(
   fc.maxSafeNat(),
 );
 
-/** A number as people write it, in three bases. */
+/** Spellings of numbers in three bases. */
 const written = fc
   .tuple(
     numbers,
@@ -35,7 +35,7 @@ const letters = fc.oneof(
   fc.string({ unit: fc.constantFrom(...Array.from('abcpqvwz')), minLength: 1, maxLength: 6 }),
 );
 
-/** Names as libxl takes them, and names that only just are none. */
+/** Names that libxl accepts, and names just beyond a limit. */
 const likelyNames = fc.oneof(
   fc
     .tuple(
@@ -48,8 +48,8 @@ const likelyNames = fc.oneof(
   written,
 );
 
-/** A likely name with a character put in, taken out or changed. */
-const spoiltNames = fc
+/** Likely names with a character inserted, removed or replaced. */
+const alteredNames = fc
   .tuple(
     likelyNames,
     fc.nat(12),
@@ -59,11 +59,11 @@ const spoiltNames = fc
     ),
     fc.nat(1),
   )
-  .map(([name, at, put, taken]) => name.slice(0, at) + put + name.slice(at + taken));
+  .map(([name, at, inserted, removed]) => name.slice(0, at) + inserted + name.slice(at + removed));
 
 const names = fc.oneof(
   { arbitrary: likelyNames, weight: 3 },
-  { arbitrary: spoiltNames, weight: 2 },
+  { arbitrary: alteredNames, weight: 2 },
   { arbitrary: fc.string({ unit: 'binary' }), weight: 1 },
 );
 
@@ -78,8 +78,8 @@ const check = <T>(arbitrary: fc.Arbitrary<T>, holds: (value: T) => boolean) => {
   fc.assert(fc.property(arbitrary, holds), { numRuns: RUNS });
 };
 
-/** The devid, or undefined if the name was refused as it should be. */
-function parsed(name: string): number | undefined {
+/** Returns the devid, or undefined if the name is refused with the documented error. */
+function parseOrRefuse(name: string): number | undefined {
   try {
     return parseDiskName(name);
   } catch (error) {
@@ -91,10 +91,10 @@ function parsed(name: string): number | undefined {
 }
 
 test(
-  'a name has the devid that the design’s table gives it, or is refused with a XenError',
+  'parses a name to the devid of libxl’s table, or refuses it with a XenError',
   () => {
     check(names, (name) => {
-      const devid = parsed(name);
+      const devid = parseOrRefuse(name);
       return (
         devid === expectedDevid(name) &&
         (devid === undefined || parseDiskName(diskName(devid)) === devid)
@@ -105,7 +105,7 @@ test(
 );
 
 test(
-  'a devid has the name that the design’s table gives it, and that name has the devid',
+  'names a devid as libxl’s table does, and parses that name to the devid',
   () => {
     check(devids, (devid) => {
       const name = diskName(devid);

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-// Aborts the program if a condition that must hold does not; libFuzzer then keeps the input.
+// Aborts the program if a condition does not hold. libFuzzer then saves the input.
 inline void Require(bool holds, const char* what) {
   if (holds) return;
   std::fprintf(stderr, "It does not hold that %s\n", what);

@@ -6,7 +6,7 @@ import { RealHost } from './hosts/real-host';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 
-/** Runs a program that has the package as `xbs`, and gives what it printed. */
+/** Runs a program with the package as `xbs`, and returns its output. */
 function run(program: string, env: NodeJS.ProcessEnv = {}): string {
   const { stdout, stderr, status, signal } = spawnSync(
     process.execPath,
@@ -34,7 +34,7 @@ describe('connect()', () => {
     expect(() => connect(options as object)).toThrow(error(code));
   });
 
-  test('fails where there is no xenstored', () => {
+  test('fails if the socket of xenstored does not exist', () => {
     expect(() => connect({ xenstore: '/nonexistent/socket' })).toThrow(
       error('ERR_XENSTORE_CONNECT', {
         errno: 2,
@@ -49,7 +49,7 @@ describe('connect()', () => {
     );
   });
 
-  test('says so where it is not Linux, and names can still be parsed there', () => {
+  test('fails on other systems than Linux, where names can still be parsed', () => {
     expect(
       run(`Object.defineProperty(process, 'platform', { value: 'freebsd' });
            try { xbs.connect() } catch ({ code }) { console.log(code, xbs.parseDiskName('xvda')) }`),
@@ -74,11 +74,11 @@ describe('a connection', () => {
     await host.stop();
   });
 
-  test('finds xenstored by the variables of Xen’s own tools', () => {
+  test('finds xenstored by the environment variables of Xen’s own tools', () => {
     const { xenstored } = host;
     const names = `console.log(xbs.connect().domains().map(({ name }) => name).join())`;
     expect(run(names, { XENSTORED_PATH: xenstored.socket })).toBe('Domain-0,web1\n');
-    expect(run(names, { XENSTORED_RUNDIR: xenstored.folder })).toBe('Domain-0,web1\n');
+    expect(run(names, { XENSTORED_RUNDIR: xenstored.directory })).toBe('Domain-0,web1\n');
   });
 
   test('is closed at the end of its block by `using`', () => {
@@ -86,14 +86,14 @@ describe('a connection', () => {
     expect(() => xen.domains()).toThrow(error('ERR_XEN_CLOSED'));
   });
 
-  test('gives back its descriptors when it is closed', () => {
+  test('closes its descriptors when it is closed', () => {
     const descriptors = () => readdirSync('/proc/self/fd').length;
     xen.close();
     const before = descriptors();
-    const again = connect(host.connectOptions);
-    again.domain('web1').disk('xvda').read();
-    expect(descriptors() - before).toBe(9); // seven counters, a socket, and what wakes its thread
-    again.close();
+    const second = connect(host.connectOptions);
+    second.domain('web1').disk('xvda').read();
+    expect(descriptors() - before).toBe(9); // seven counters, a socket, and the eventfd that wakes its thread
+    second.close();
     expect(descriptors()).toBe(before);
   });
 });

@@ -49,11 +49,11 @@ describe.each(HOSTS)('on %s', (_name, start) => {
   });
 
   describe('domain()', () => {
-    test.each([1, 'web1', UUID, UUID.toUpperCase()])('finds one by %p', (ref) => {
+    test.each([1, 'web1', UUID, UUID.toUpperCase()])('finds a domain by %p', (ref) => {
       expect(xen.domain(ref)).toMatchObject({ domid: 1, name: 'web1', uuid: UUID });
     });
 
-    test('gives the same object for the same domain', () => {
+    test('returns the same object for the same domain', () => {
       expect(xen.domain(1)).toBe(xen.domain('web1'));
       expect(xen.domains()[1]).toBe(xen.domain(UUID));
     });
@@ -66,7 +66,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
         `no domain with matching uuid '${UUID.replace('a', 'b')}' is running`,
       ],
       ['', "no domain with matching name '' is running"],
-    ])('of %p is an error in libvirt’s words', (ref, message) => {
+    ])('of %p fails with the message of libvirt', (ref, message) => {
       expect(() => xen.domain(ref)).toThrow(error('ERR_XEN_NO_DOMAIN', { message }));
     });
 
@@ -74,7 +74,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(() => xen.domain(ref)).toThrow(error('ERR_OUT_OF_RANGE', { name: 'RangeError' }));
     });
 
-    test.each([undefined, null, {}, 1n])('of %p is a wrong type', (ref) => {
+    test.each([undefined, null, {}, 1n])('of %p has a wrong type', (ref) => {
       expect(() => xen.domain(ref as string)).toThrow(
         error('ERR_INVALID_ARG_TYPE', { name: 'TypeError' }),
       );
@@ -82,7 +82,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
   });
 
   describe('disks()', () => {
-    test('says of a disk what its backend says', () => {
+    test('describes a disk by the nodes of its backend', () => {
       const [disk] = xen
         .domain('web1')
         .disks()
@@ -134,7 +134,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     });
   });
 
-  describe('the statistics', () => {
+  describe('blockStats()', () => {
     test.each([
       ['xvdc', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver qemu'],
       ['xvdd', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver qemu'],
@@ -144,13 +144,13 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       ['xvdh', 'ERR_XEN_UNSUPPORTED_DRIVER', 'unsupported disk driver phy in domain 7'],
       ['xvdi', 'ERR_XEN_UNSUPPORTED_FORMAT', 'unsupported format vhd'],
       ['xvdj', 'ERR_XEN_STATS_UNAVAILABLE', 'cannot open bus path: disk xvdj'],
-    ])('of %s are refused with %s', (disk, code, words) => {
+    ])('of %s fails with %s', (disk, code, message) => {
       expect(() => xen.domain('web1').blockStats(disk)).toThrow(
-        error(code, { disk, domid: 1, message: expect.stringMatching(`^${words}`) }),
+        error(code, { disk, domid: 1, message: expect.stringMatching(`^${message}`) }),
       );
     });
 
-    test('of a source that two disks have are refused, and both are named', () => {
+    test('of a source that two disks share fails, and names both', () => {
       expect(() => xen.domain('web1').blockStats('/dev/vg/shared')).toThrow(
         error('ERR_XEN_INVALID_DISK', {
           message: 'invalid path: /dev/vg/shared (it is the source of sda1, xvde of domain web1)',
@@ -159,7 +159,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     });
   });
 
-  describe('what a guest writes about its disks is not believed:', () => {
+  describe('a guest’s own nodes of its disks have no effect:', () => {
     test.each([
       '/local/domain/0/backend/vbd/20/51712',
       '/local/domain/1/data/mine',
@@ -173,13 +173,13 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(xen.domain('web1').blockStats('xvda').errs).toBe(0);
     });
 
-    test('a frontend that is gone', async () => {
+    test('a removed frontend directory', async () => {
       await host.remove('/local/domain/1/device/vbd');
       expect(xen.domain('web1').disk('xvda').read().rdReq).toBe(0);
     });
   });
 
-  describe('nonsense in xenstore is refused:', () => {
+  describe('invalid values in xenstore are ignored:', () => {
     afterEach(async () => {
       await host.remove('/local/domain/0/backend/vbd/1/1');
       await host.remove('/libxl/1/device/vbd/1');
@@ -187,7 +187,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       await host.write('/local/domain/0/backend/vbd/1/51712/params', '/dev/vg/root');
     });
 
-    test('a name that is another disk’s', async () => {
+    test('the name of another disk', async () => {
       await host.write('/local/domain/0/backend/vbd/1/51712/dev', 'xvdb');
       expect(xen.domain('web1').blockStats('xvda').errs).toBe(0);
       expect(
@@ -198,7 +198,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       ).toContain('xvda');
     });
 
-    test('a terminal’s escapes', async () => {
+    test('an escape sequence of a terminal', async () => {
       await host.write('/local/domain/0/backend/vbd/1/51712/params', '/dev/\u001b[2J');
       const disk = xen
         .domain('web1')
@@ -209,10 +209,10 @@ describe.each(HOSTS)('on %s', (_name, start) => {
 
     test.each(['4294967296', '051712', '-1', 'abc'])('a devid of %s', async (devid) => {
       const before = xen.domain('web1').disks().length;
-      const folder = `/local/domain/0/backend/vbd/1/${devid}`;
-      await host.write(`${folder}/dev`, 'xvda');
+      const directory = `/local/domain/0/backend/vbd/1/${devid}`;
+      await host.write(`${directory}/dev`, 'xvda');
       expect(xen.domain('web1').disks()).toHaveLength(before);
-      await host.remove(folder);
+      await host.remove(directory);
     });
 
     test.each([
@@ -221,7 +221,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       '/local/domain/7/backend/vbd/1/../1/1',
       '/local/domain/7/backend/nonsense/1/1',
       '/tool/7',
-    ])('libxl’s notes of a backend %s', async (backend) => {
+    ])('the backend %s in a node of /libxl', async (backend) => {
       const before = xen.domain('web1').disks().length;
       await host.write('/libxl/1/device/vbd/1/backend', backend);
       expect(xen.domain('web1').disks()).toHaveLength(before);

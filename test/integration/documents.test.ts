@@ -18,11 +18,11 @@ import { devDependencies } from '../../package.json';
 import { startDemoHost } from '../../dist/cli/demo';
 
 /*
- * Runs every program and every command in the documents as it is written there, on a host with the guests
- * of --demo: a simulated one whose sysfs is mounted on /sys, for that program alone, and whose xenstored
- * is where libxenstore looks. A document says so in a comment before what cannot be run, with the reason,
- * and before what runs until it is ended. What a ```text block directly after one shows must be printed,
- * in which `...` stands for anything.
+ * Runs every program and every command in the documents as it is written there, on a simulated host with
+ * the guests of --demo. Its sysfs is mounted on /sys in the mount namespace of the program, and
+ * XENSTORED_PATH names its xenstored. A comment before a block marks a block that is not run, with the
+ * reason, or a block that runs until it is interrupted. A ```text block directly after a program is its
+ * expected output, in which `...` stands for any text.
  */
 
 jest.setTimeout(60_000);
@@ -35,9 +35,9 @@ const DOCUMENTS = [
     .map((name) => `docs/${name}`),
 ];
 
-/** What is run, and what is only shown. */
+/** The languages of blocks that are run, and of blocks that are not. */
 const PROGRAMS = ['sh', 'js'];
-const SHOWN = ['text', 'json', 'yaml', 'promql', 'ini'];
+const NO_PROGRAMS = ['text', 'json', 'yaml', 'promql', 'ini'];
 
 const NOT_RUN = /^<!-- not run: .{10,} -->$/;
 const ENDLESS = '<!-- runs until it is ended -->';
@@ -47,9 +47,9 @@ interface Block {
   readonly language: string;
   readonly text: string;
   readonly line: number;
-  /** The comment before it. */
+  /** The comment before the block. */
   readonly comment: string | undefined;
-  /** What it prints. */
+  /** The expected output. */
   readonly output: string | undefined;
 }
 
@@ -84,7 +84,7 @@ describe('the documents', () => {
     const installed = join(project, 'node_modules');
     mkdirSync(installed);
     symlinkSync(root, join(installed, 'xen-block-stats'));
-    // what programs may need beside it, such as prom-client
+    // other packages that programs use, such as prom-client
     for (const name of Object.keys(devDependencies)) {
       mkdirSync(dirname(join(installed, name)), { recursive: true });
       symlinkSync(join(root, 'node_modules', name), join(installed, name));
@@ -103,13 +103,13 @@ describe('the documents', () => {
     rmSync(project, { recursive: true });
   });
 
-  /** The command on the host: its /sys is the simulated one's. */
+  /** Returns the command with the simulated sysfs mounted on /sys. */
   const onHost = (command: string[]) => [
     ...['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /sys && exec "$@"'],
     ...[host.connectOptions.sysfs, ...command],
   ];
-  /** Ports of its own: those in the documents may be taken. */
-  const alone = (command: string[]) => [
+  /** Returns the command in its own network namespace, because a port of a document may be in use. */
+  const inOwnNetwork = (command: string[]) => [
     ...['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...command],
   ];
   const options = (cwd: string) => ({
@@ -121,16 +121,16 @@ describe('the documents', () => {
     },
   });
 
-  /** What a block is run by, and where. */
+  /** Returns the command that runs a block, and its working directory. */
   function commandOf({ language, text, line }: Block): { command: string[]; cwd: string } {
     if (language === 'sh') {
-      // of a clone, or of whoever has installed the package
+      // commands of a clone run in the repository, others in a project with the package
       const cwd = /^(script\/|npm run )/m.test(text) ? root : project;
-      return { command: alone(['sh', '-e', '-c', text]), cwd };
+      return { command: inOwnNetwork(['sh', '-e', '-c', text]), cwd };
     }
     const file = join(project, `line-${line}.${/^import /m.test(text) ? 'mjs' : 'cjs'}`);
     writeFileSync(file, text);
-    return { command: alone([process.execPath, file]), cwd: project };
+    return { command: inOwnNetwork([process.execPath, file]), cwd: project };
   }
 
   function run(command: string[], cwd = project) {
@@ -144,28 +144,28 @@ describe('the documents', () => {
     return { stdout, stderr, status };
   }
 
-  /** Runs it until it has printed something, and then as long as it takes to end by Ctrl-C. */
+  /** Starts a command and waits for its first output. `end` interrupts it as Ctrl-C does. */
   async function interrupt(command: string[], cwd = project) {
     const [program = '', ...args] = onHost(command);
     const child = spawn(program, args, { ...options(cwd), detached: true });
     const ended = once(child, 'close');
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const said = async (text: string) => {
+    const untilStderr = async (text: string) => {
       while (!stderr.includes(text)) await once(child.stderr, 'data');
     };
     const printed = once(child.stdout.setEncoding('utf8'), 'data');
     const [stdout] = (await Promise.race([
       printed,
       ended.then(() => {
-        throw new Error(`it ended: ${stderr}`);
+        throw new Error(`the command ended: ${stderr}`);
       }),
     ])) as [string];
     return {
       stdout,
-      said,
+      untilStderr,
       end: async () => {
-        // the terminal would tell all of them
+        // a terminal signals the whole process group
         process.kill(-(child.pid ?? 0), 'SIGINT');
         const [status, signal] = (await ended) as [number | null, NodeJS.Signals | null];
         return { status: status ?? signal, stderr };
@@ -176,9 +176,12 @@ describe('the documents', () => {
   describe.each(DOCUMENTS)('%s', (document) => {
     const blocks = blocksOf(document);
 
-    test('says of every block what it is, and of what is not run, why', () => {
+    test('has a language for every block, and a reason for every block that is not run', () => {
       for (const { language, line, comment } of blocks) {
-        expect({ line, language: [...PROGRAMS, ...SHOWN].includes(language) && language }).toEqual({
+        expect({
+          line,
+          language: [...PROGRAMS, ...NO_PROGRAMS].includes(language) && language,
+        }).toEqual({
           line,
           language,
         });
@@ -190,7 +193,7 @@ describe('the documents', () => {
       }
     });
 
-    test('has no code but in fenced blocks', () => {
+    test('has no indented code blocks', () => {
       const text = readFileSync(join(root, document), 'utf8').replaceAll(/^```[^]*?^```$/gm, '');
       expect(text).not.toMatch(/\n\n {4}\S/);
     });
@@ -216,15 +219,15 @@ describe('the documents', () => {
       async (_line, block) => {
         const { command, cwd } = commandOf(block);
         if (block.comment === ENDLESS) {
-          const it = await interrupt(command, cwd);
-          expect(it.stdout).not.toBe('');
-          const { stderr, status } = await it.end();
+          const running = await interrupt(command, cwd);
+          expect(running.stdout).not.toBe('');
+          const { stderr, status } = await running.end();
           expect(stderr).toBe('');
           expect([0, 130, 'SIGINT']).toContain(status);
           return;
         }
         const { stdout, stderr, status } = run(command, cwd);
-        // libvirt's bytes are not the true ones of one disk of the host
+        // the warning about the disk of the host with physical sectors of 4096 bytes
         const warning =
           /^.*XEN_SECTOR_SIZE.*\n\(Use `node --trace-warnings .*\n|^.*libvirt's bytes are.*\n/gm;
         expect({ status, stderr: stderr.replaceAll(warning, '') }).toEqual({
@@ -237,7 +240,7 @@ describe('the documents', () => {
     );
   });
 
-  test('npm run docs makes a reference of all that is exported, without a warning', () => {
+  test('npm run docs creates a reference of all exports, without a warning', () => {
     const { stdout, status } = run(['npm', 'run', '--silent', 'docs'], root);
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('generated') });
     const reference = readFileSync(join(root, 'docs/reference/modules.html'), 'utf8');
@@ -255,7 +258,7 @@ describe('the documents', () => {
   describe('examples', () => {
     const example = (name: string, ...args: string[]) => [process.execPath, name, ...args];
 
-    test('sampler.mjs writes a line of JSON for each disk and sample', () => {
+    test('sampler.mjs prints a line of JSON for each disk and sample', () => {
       const { stdout, stderr, status } = run(example('sampler.mjs', '0.6', '2'));
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       const lines = stdout
@@ -272,28 +275,28 @@ describe('the documents', () => {
       });
     });
 
-    test('sampler.mjs says which disks come and go', async () => {
-      const it = await interrupt(example('sampler.mjs', '0.1'));
+    test('sampler.mjs prints attached and detached disks', async () => {
+      const sampler = await interrupt(example('sampler.mjs', '0.1'));
       const disks = [{ name: 'xvda', source: '/dev/vg/new' }];
       const { domid } = await host.addGuest({ name: 'new', disks });
-      await it.said('new has xvda\n');
+      await sampler.untilStderr('new has xvda\n');
       await host.removeGuest(domid);
-      await it.said('new has xvda no more\n');
-      const { stderr } = await it.end();
+      await sampler.untilStderr('new has xvda no more\n');
+      const { stderr } = await sampler.end();
       expect(stderr).toBe('new has xvda\nnew has xvda no more\n');
     });
 
-    test('agent.mjs gives its metrics and the disks’', async () => {
+    test('agent.mjs serves its own metrics and those of the disks', async () => {
       await host.stopWorkload();
-      const it = await interrupt(example('agent.mjs', '0'));
-      const scraped = await fetch(it.stdout.trim());
-      const metrics = await scraped.text();
+      const agent = await interrupt(example('agent.mjs', '0'));
+      const response = await fetch(agent.stdout.trim());
+      const metrics = await response.text();
       const { wr_sect: sectors } = await host.counters(3, 'sda1');
       expect(metrics).toContain(
         `\nagent_disk_written_bytes_total{domain="db",disk="sda1"} ${sectors * 512n}\n`,
       );
       expect(metrics).toContain('\nprocess_cpu_seconds_total ');
-      expect(await it.end()).toEqual({ stderr: '', status: 0 });
+      expect(await agent.end()).toEqual({ stderr: '', status: 0 });
     });
 
     test('own.test.mjs passes', () => {
@@ -310,7 +313,7 @@ describe('the documents', () => {
       });
     });
 
-    test('are all of these', () => {
+    test('are all tested here', () => {
       expect(readdirSync(join(root, 'examples'))).toEqual([
         'agent.mjs',
         'own.test.mjs',
@@ -320,7 +323,7 @@ describe('the documents', () => {
   });
 });
 
-/** What headings are called in links. */
+/** Returns the anchors of the headings. */
 function anchorsOf(text: string): string[] {
   return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
     heading
@@ -330,7 +333,7 @@ function anchorsOf(text: string): string[] {
   );
 }
 
-/** What is printed, with another time, and something in place of three dots. */
+/** Returns a pattern for the expected output, with any timestamp, and any text for three dots. */
 function toPattern(output: string): RegExp {
   const escaped = output
     .trimEnd()

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 
 /*
- * What a read costs, counted and not timed: no noise can fail these, and no slower read can pass them.
+ * Counts the system calls, objects and instructions of a read. Unlike times, counts do not depend on the
+ * load of the machine.
  */
 
 const root = join(__dirname, '..', '..');
@@ -17,7 +18,7 @@ function run(command: string, args: string[]): string {
 }
 
 describe('a read of an open disk', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'hot-path-'));
+  const directory = mkdtempSync(join(tmpdir(), 'hot-path-'));
   let host: SimulatedHost;
   let prelude: string;
 
@@ -40,12 +41,12 @@ describe('a read of an open disk', () => {
   });
   afterAll(async () => {
     await host.stop();
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
 
-  /** The system calls of the main thread between two calls, the first of which has warmed it up. */
+  /** Returns the system calls of the main thread in the second of two calls. The first call warms up. */
   function systemCalls(call: string): string[] {
-    const trace = join(folder, 'trace');
+    const trace = join(directory, 'trace');
     const program = `${prelude}
       const call = () => ${call};
       const mark = () => process.umask(0o22);
@@ -68,18 +69,18 @@ describe('a read of an open disk', () => {
     ["web.blockStats('xvda', { sectorSize: 512, bigint: true })", 5],
     ["web.blockStatsFlags('xvda')", 6],
     ["web.blockStatsFlags('xvda', { nparams: 2 })", 2],
-  ])('%s is %i preads and no other system call', (call, count) => {
+  ])('%s makes %i preads and no other system call', (call, count) => {
     expect(systemCalls(call)).toEqual(preads(count));
   });
 
   test.each(['set.sample()', 'bigintSet.sample()'])(
-    '%s is seven preads a disk and nothing else',
+    '%s makes seven preads a disk and no other system call',
     (call) => {
       expect(systemCalls(call)).toEqual(preads(4 * 7));
     },
   );
 
-  test('beyond its budget, a set opens each directory and each file', () => {
+  test('opens each directory and each file if a set is beyond its descriptor budget', () => {
     const file = ['openat', 'pread64', 'close'];
     const files = Array.from({ length: 7 }, () => file).flat();
     const disk = ['openat', 'statx', ...files, 'close'];
@@ -92,35 +93,35 @@ describe('a read of an open disk', () => {
     ['set.sample()', 200_000],
     ['bigintSet.sample()', 200_000],
   ])(
-    '%s leaves nothing behind: not one object a call, in %i calls',
+    '%s leaves no object on the heap, in %i calls',
     (call, calls) => {
       const output = run(process.execPath, [
         '--expose-gc',
         '-e',
         `${prelude}
-        const used = () => { gc(); gc(); return process.memoryUsage(); };
-        const many = (count) => { for (let i = 0; i < count; i++) ${call}; };
-        many(${calls / 10});
-        const before = used();
-        many(${calls});
-        const after = used();
+        const memory = () => { gc(); gc(); return process.memoryUsage(); };
+        const repeat = (count) => { for (let i = 0; i < count; i++) ${call}; };
+        repeat(${calls / 10});
+        const before = memory();
+        repeat(${calls});
+        const after = memory();
         console.log(JSON.stringify({
           heap: after.heapUsed - before.heapUsed,
           external: after.external - before.external,
           rss: after.rss - before.rss,
         })); xen.close(); })();`,
       ]);
-      const grown = JSON.parse(output) as { heap: number; external: number; rss: number };
+      const growth = JSON.parse(output) as { heap: number; external: number; rss: number };
       // the smallest object takes 16 bytes
-      expect(grown.heap).toBeLessThan(calls);
-      expect(grown.external).toBeLessThan(calls / 10);
-      expect(grown.rss).toBeLessThan(20 * calls);
+      expect(growth.heap).toBeLessThan(calls);
+      expect(growth.external).toBeLessThan(calls / 10);
+      expect(growth.rss).toBeLessThan(20 * calls);
     },
     60_000,
   );
 
-  test('takes few instructions of its own, whatever the machine does', () => {
-    const driver = join(folder, 'read_driver');
+  test('takes fewer than 800 instructions in user space', () => {
+    const driver = join(directory, 'read_driver');
     run('g++', [
       '-std=c++17',
       '-O2',
@@ -146,7 +147,7 @@ describe('a read of an open disk', () => {
         { encoding: 'utf8' },
       );
       const collected = /Collected : (\d+)/.exec(stderr)?.[1];
-      if (collected === undefined) throw new Error(`valgrind counted nothing: ${stderr}`);
+      if (collected === undefined) throw new Error(`valgrind printed no count: ${stderr}`);
       return Number(collected);
     };
     const eachRead = (instructions(2000) - instructions(1000)) / 1000;

@@ -12,11 +12,11 @@ describe('on the kernel’s own counters and the real xenstored', () => {
   let host: RealHost;
   let xen: Connection;
 
-  const byHand = (devid: number, file: string) =>
+  const readFile = (devid: number, file: string) =>
     Number(readFileSync(join(statisticsFolder(host.connectOptions.sysfs, devid), file)));
 
-  /** Moves the counters of lo by a datagram. */
-  async function traffic(): Promise<void> {
+  /** Changes the counters of lo with a datagram. */
+  async function sendDatagram(): Promise<void> {
     const socket = createSocket('udp4');
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
@@ -48,22 +48,22 @@ describe('on the kernel’s own counters and the real xenstored', () => {
     await host.stop();
   });
 
-  test('a disk’s numbers are those in the files, before and after they move', async () => {
+  test('reads the numbers in the files, before and after they change', async () => {
     const disk = xen.domain('web1').disk('xvda');
     const first = disk.read();
-    await traffic();
+    await sendDatagram();
     const second = disk.read();
     expect(second.rdReq).toBeGreaterThan(first.rdReq);
     expect(second.rdSectors - first.rdSectors).toBeGreaterThanOrEqual(512);
     expect(second).toMatchObject({
-      rdReq: byHand(51712, 'rd_req'),
-      wrReq: byHand(51712, 'wr_req'),
-      rdBytes: byHand(51712, 'rd_sect') * 512,
-      wrBytes: byHand(51712, 'wr_sect') * 512,
+      rdReq: readFile(51712, 'rd_req'),
+      wrReq: readFile(51712, 'wr_req'),
+      rdBytes: readFile(51712, 'rd_sect') * 512,
+      wrBytes: readFile(51712, 'wr_sect') * 512,
     });
   });
 
-  test('the command line prints what is in the files, and the sum over the disks', () => {
+  test('prints the numbers in the files, and their sums over the disks, with the stat command', () => {
     const cli = (...args: string[]) =>
       execFileSync(
         process.execPath,
@@ -77,29 +77,29 @@ describe('on the kernel’s own counters and the real xenstored', () => {
         ],
         { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] },
       );
-    const disk = (name: string, devid: number, size: number) => ({
-      [`${name} rd_req`]: byHand(devid, 'rd_req'),
-      [`${name} rd_bytes`]: byHand(devid, 'rd_sect') * size,
-      [`${name} wr_req`]: byHand(devid, 'wr_req'),
-      [`${name} wr_bytes`]: byHand(devid, 'wr_sect') * size,
-      [`${name} errs`]: byHand(devid, 'oo_req'),
-      [`${name} flush_operations`]: byHand(devid, 'f_req'),
+    const expected = (name: string, devid: number, size: number) => ({
+      [`${name} rd_req`]: readFile(devid, 'rd_req'),
+      [`${name} rd_bytes`]: readFile(devid, 'rd_sect') * size,
+      [`${name} wr_req`]: readFile(devid, 'wr_req'),
+      [`${name} wr_bytes`]: readFile(devid, 'wr_sect') * size,
+      [`${name} errs`]: readFile(devid, 'oo_req'),
+      [`${name} flush_operations`]: readFile(devid, 'f_req'),
     });
     const lines = (counters: Record<string, number>) =>
       Object.entries(counters)
         .map(([name, value]) => `${name} ${value}\n`)
         .join('');
 
-    expect(cli('stat', 'web1', 'xvda')).toBe(lines(disk('xvda', 51712, 512)));
-    expect(cli('stat', 'web1', 'xvdb')).toBe(lines(disk('xvdb', 51728, 4096)));
-    const a = Object.values(disk('', 51712, 512));
-    const b = Object.values(disk('', 51728, 4096));
-    const names = Object.keys(disk('', 0 + 51712, 512));
+    expect(cli('stat', 'web1', 'xvda')).toBe(lines(expected('xvda', 51712, 512)));
+    expect(cli('stat', 'web1', 'xvdb')).toBe(lines(expected('xvdb', 51728, 4096)));
+    const a = Object.values(expected('', 51712, 512));
+    const b = Object.values(expected('', 51728, 4096));
+    const names = Object.keys(expected('', 51712, 512));
     const sum = Object.fromEntries(names.map((name, i) => [name, (a[i] ?? 0) + (b[i] ?? 0)]));
     expect(cli('stat', 'web1')).toBe(lines(sum));
   });
 
-  test('a device that is unplugged is gone, also when one of its name comes back', () => {
+  test('fails for a device that was removed, and reads a new device of the same name', () => {
     const disk = xen.domain('web1').disk('xvdb');
     disk.read();
     plugOut(device);

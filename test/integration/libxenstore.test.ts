@@ -7,14 +7,14 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealHost } from './hosts/real-host';
 
 /*
- * What is asked of xenstored, and through what: counted and recorded, not timed.
+ * Records the calls of libxenstore and counts the requests to xenstored.
  */
 
 const ROOT = join(__dirname, '..', '..');
 
 describe('libxenstore', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'libxenstore-'));
-  const record = join(folder, 'record');
+  const directory = mkdtempSync(join(tmpdir(), 'libxenstore-'));
+  const record = join(directory, 'record');
   let host: RealHost;
 
   beforeAll(async () => {
@@ -23,10 +23,10 @@ describe('libxenstore', () => {
   });
   afterAll(async () => {
     await host.stop();
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
 
-  /** Runs the body of an async function with the libraries of the folder before the system's. */
+  /** Runs the body of an async function. The libraries of the directory precede those of the system. */
   function run(program: string): string {
     const source = `
       const xbs = require('xen-block-stats');
@@ -36,7 +36,7 @@ describe('libxenstore', () => {
       encoding: 'utf8',
       env: {
         ...process.env,
-        LD_LIBRARY_PATH: folder,
+        LD_LIBRARY_PATH: directory,
         REAL: realLibrary(),
         RECORD: record,
         SYSFS_PATH: host.connectOptions.sysfs,
@@ -47,8 +47,8 @@ describe('libxenstore', () => {
     return stdout;
   }
 
-  test('is what every request goes through, and a read of an open disk makes none', () => {
-    const library = join(folder, 'libxenstore.so.4');
+  test('makes every request, and none for a read of an open disk', () => {
+    const library = join(directory, 'libxenstore.so.4');
     const source = join(__dirname, 'recording_libxenstore.c');
     execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl']);
     const output = run(`
@@ -63,7 +63,7 @@ describe('libxenstore', () => {
       set.sample();
       const before = calls().length;
       for (let i = 0; i < 1000; i++) { web.blockStats('xvda'); disk.read(); set.sample(); }
-      const made = calls().slice(before).filter((call) => call !== 'xs_read domid'); // a heartbeat
+      const made = calls().slice(before).filter((call) => call !== 'xs_read domid'); // the client's heartbeat
       xen.close();
       console.log(JSON.stringify({ first, made }));`);
     const { first, made } = JSON.parse(output) as { first: string[]; made: string[] };
@@ -84,10 +84,10 @@ describe('libxenstore', () => {
     expect(readFileSync(record, 'utf8')).toContain('xs_watch /local/domain/0/backend/vbd');
   });
 
-  test('is missed with the names of its packages', () => {
-    // files that are no libraries stand for files that are not there
+  test('is reported with the names of its packages if it is missing', () => {
+    // invalid libraries stand for missing ones
     for (const name of ['libxenstore.so.4', 'libxenstore.so.3.0', 'libxenstore.so']) {
-      writeFileSync(join(folder, name), '');
+      writeFileSync(join(directory, name), '');
     }
     const output = run(`
       try { xbs.connect() } catch ({ code, message }) { console.log(code + ': ' + message) }
@@ -98,11 +98,12 @@ describe('libxenstore', () => {
   });
 });
 
-/** The library that the dynamic linker finds. */
+/** Returns the path of the libxenstore that the dynamic linker finds. */
 function realLibrary(): string {
   const cache = execFileSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' });
   const path = /libxenstore\.so\.4 .*=> (\S+)/.exec(cache)?.[1];
-  if (path === undefined) throw new Error('there is no libxenstore: run script/bootstrap test');
+  if (path === undefined)
+    throw new Error('libxenstore is not installed: run script/bootstrap test');
   return realpathSync(path);
 }
 
@@ -128,22 +129,22 @@ describe('the number of requests', () => {
     xen.close();
   });
 
-  test('of a set is one for each node that it tells of, a listing and a watch a domain, and two', async () => {
+  test('of a set is one for each node, a directory and a watch for each domain, and two more', async () => {
     const xen = connect(host.connectOptions);
     await host.requests();
     await xen.diskSet();
-    const each = 2 + 2 + 9 * DISKS.length; // listed, watched; name, uuid; nodes
+    const each = 2 + 2 + 9 * DISKS.length; // directory and watch; name and uuid; nodes of the disks
     expect(await host.requests()).toHaveLength(2 + GUESTS * each);
     xen.close();
   });
 
-  test('of domains() and disks() is one for each node, and six a domain', async () => {
+  test('of domains() and disks() is one for each node, and six for each domain', async () => {
     const xen = connect(host.connectOptions);
     await host.requests();
     for (const domain of xen.domains()) domain.disks();
     const domains = 1 + 2 * (GUESTS + 1);
-    const running = 2; // whether it still is that domain
-    const listings = 2 + 2; // kinds of backends and the disks of the one that there is; libxl's
+    const running = 2; // name and uuid, to check that the domain is the same
+    const listings = 2 + 2; // kinds of backends and the disks of the one kind; two directories of libxl
     const disks = GUESTS * (running + listings + 9 * DISKS.length) + running + listings;
     expect(await host.requests()).toHaveLength(domains + disks);
     xen.close();

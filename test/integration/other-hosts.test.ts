@@ -10,7 +10,7 @@ const GUEST = {
   ],
 };
 
-async function on(
+async function onHost(
   options: Parameters<typeof SimulatedHost.start>[0],
   test: (xen: Connection, host: SimulatedHost) => Promise<void> | void,
 ): Promise<void> {
@@ -24,19 +24,19 @@ async function on(
   }
 }
 
-describe('in a driver domain, which may look at little but its own folder,', () => {
+describe('in a driver domain, which may read little besides its own xenstore directory,', () => {
   const storage = { domid: 5, guests: [GUEST] };
 
-  test('the domains are those that it serves', async () => {
-    await on(storage, (xen) => {
+  test('lists the domains that it serves', async () => {
+    await onHost(storage, (xen) => {
       expect(xen.domains().map(({ domid, name, uuid }) => ({ domid, name, uuid }))).toEqual([
         { domid: 9, name: undefined, uuid: undefined },
       ]);
     });
   });
 
-  test('the disks are those that it serves, with their statistics', async () => {
-    await on(storage, (xen) => {
+  test('lists and reads the disks that it serves', async () => {
+    await onHost(storage, (xen) => {
       const web = xen.domain(9);
       expect(web.disks().map(({ name, backend }) => [name, backend])).toEqual([
         ['xvda', '/local/domain/5/backend/vbd/9/51712'],
@@ -46,8 +46,8 @@ describe('in a driver domain, which may look at little but its own folder,', () 
     });
   });
 
-  test('a domain that it serves no longer is not running, as far as it knows', async () => {
-    await on(storage, async (xen, host) => {
+  test('reports a domain that it no longer serves as not running', async () => {
+    await onHost(storage, async (xen, host) => {
       const disk = xen.domain(9).disk('xvda');
       await host.removeGuest(9);
       expect(() => disk.read()).toThrow(
@@ -61,15 +61,15 @@ describe('in a driver domain, which may look at little but its own folder,', () 
   });
 });
 
-describe('on a host of XAPI, which leaves no notes under /libxl,', () => {
-  test('disks are found, by name and by source', async () => {
+describe('on a XAPI host, which has no nodes below /libxl,', () => {
+  test('finds disks by name and by source', async () => {
     const source = '/dev/sm/backend/0f5a-sr/11111111-2222-4333-8444-555555555555';
     const disks = [
       { name: 'xvda', source, counters: { wr_req: 7 } },
       { name: 'xvdb', source: '/dev/sm/backend/b', kind: 'vbd3' as const },
       { name: 'xvdd', deviceType: 'cdrom' as const },
     ];
-    await on({ toolstack: 'xapi', guests: [{ name: 'web1', disks }] }, (xen) => {
+    await onHost({ toolstack: 'xapi', guests: [{ name: 'web1', disks }] }, (xen) => {
       const web = xen.domain('web1');
       expect(web.disks().map(({ name, driver }) => `${name} ${driver}`)).toEqual([
         'xvda phy',

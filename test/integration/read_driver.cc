@@ -1,4 +1,4 @@
-// Reads a vbd so many times, for counting the instructions of a read:
+// Reads a vbd READS times, so that valgrind can count the instructions of a read:
 //   read_driver DEVICES DOMID DEVID READS
 
 #include <cstdlib>

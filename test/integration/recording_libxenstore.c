@@ -1,5 +1,5 @@
-// A libxenstore that appends a line for each call to the file RECORD, and has the real one (REAL)
-// do it. Put before the real one with LD_LIBRARY_PATH.
+// A libxenstore that appends a line for each call to the file RECORD, and calls the real library
+// (REAL). LD_LIBRARY_PATH places it before the real one.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -59,7 +59,7 @@ int xs_fileno(struct xs_handle *handle) {
   record("xs_fileno", "");
   return ((int (*)(struct xs_handle *))real("xs_fileno"))(handle);
 }
-// Called each second: not a request.
+// Not recorded: it is called each second and makes no request.
 char **xs_check_watch(struct xs_handle *handle) {
   return ((char **(*)(struct xs_handle *))real("xs_check_watch"))(handle);
 }

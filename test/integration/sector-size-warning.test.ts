@@ -32,7 +32,7 @@ describe('libvirt’s bytes', () => {
       { cwd: join(__dirname, '..', '..'), encoding: 'utf8' },
     ).stderr.match(/\[XEN_SECTOR_SIZE\] Warning: .*/g);
 
-  test('are warned of once, at the first disk on which they are not the true ones', () => {
+  test('raise one warning, at the first disk on which they differ from the true bytes', () => {
     expect(
       warnings(`web.blockStats('xvdb'); web.blockStats('xvdb'); web.blockStatsFlags('xvdb')`),
     ).toEqual([
@@ -40,7 +40,7 @@ describe('libvirt’s bytes', () => {
     ]);
   });
 
-  test('are not warned of on other disks, nor by calls that give true ones', () => {
+  test('raise no warning on other disks, nor in calls that return true bytes', () => {
     expect(
       warnings(
         `web.blockStats('xvda'); web.disk('xvdb').read(); web.blockStats('xvdb', { sectorSize: 512 })`,

@@ -14,7 +14,7 @@ const COUNTERS = {
   oo_req: 3,
 };
 
-/** What `read()` gives for these. */
+/** The result of `read()` for these counters. */
 const STATS = {
   rdReq: 67,
   rdSectors: 8216,
@@ -62,7 +62,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-${domid}-51712/statistics`, name);
 
   describe('blockStats', () => {
-    test('gives libvirt’s five fields', () => {
+    test('returns libvirt’s five fields', () => {
       expect(web.blockStats('xvda')).toEqual({
         rdReq: 67,
         rdBytes: 8216 * 512,
@@ -72,7 +72,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       });
     });
 
-    test('gives them as bigints when asked', () => {
+    test('returns bigints with { bigint: true }', () => {
       expect(web.blockStats('xvda', { bigint: true })).toEqual({
         rdReq: 67n,
         rdBytes: 8216n * 512n,
@@ -89,18 +89,18 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       },
     );
 
-    test('multiplies by the physical sector size, as libvirt does, unless told not to', () => {
+    test('multiplies by the physical sector size, as libvirt does, or by 512 if that is requested', () => {
       expect(web.blockStats('xvdb').wrBytes).toBe(16392 * 4096);
       expect(web.blockStats('xvdb', { sectorSize: 512 }).wrBytes).toBe(16392 * 512);
-      const truthful = connect({ ...host.connectOptions, sectorSize: 512 });
-      expect(truthful.domain('web1').blockStats('xvdb').wrBytes).toBe(16392 * 512);
-      expect(truthful.domain('web1').blockStats('xvdb', { sectorSize: 'physical' }).wrBytes).toBe(
+      const trueBytes = connect({ ...host.connectOptions, sectorSize: 512 });
+      expect(trueBytes.domain('web1').blockStats('xvdb').wrBytes).toBe(16392 * 512);
+      expect(trueBytes.domain('web1').blockStats('xvdb', { sectorSize: 'physical' }).wrBytes).toBe(
         16392 * 4096,
       );
-      truthful.close();
+      trueBytes.close();
     });
 
-    test('follows the counters from call to call', async () => {
+    test('reads the current counters in each call', async () => {
       expect(web.blockStats('xvda').rdReq).toBe(67);
       await host.setCounters(domid, 'xvda', { rd_req: 68 });
       expect(web.blockStats('xvda').rdReq).toBe(68);
@@ -127,7 +127,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
   });
 
   describe('blockStats of all disks', () => {
-    test('is the sum, each disk multiplied by its own sector size', () => {
+    test('is the sum, with each disk’s own sector size', () => {
       expect(web.blockStats('')).toEqual({
         rdReq: 134,
         rdBytes: 8216 * (512 + 4096),
@@ -137,7 +137,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       });
     });
 
-    test('has a disk that was attached just before', async () => {
+    test('includes a disk that was attached just before', async () => {
       web.blockStats('');
       await host.attachDisk(domid, { name: 'xvdc', source: '/dev/vg/c', counters: { rd_req: 1 } });
       expect(web.blockStats('').rdReq).toBe(135);
@@ -145,14 +145,14 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(web.blockStats('').rdReq).toBe(134);
     });
 
-    test('fails when one disk cannot be read, and says which', async () => {
+    test('fails if one disk cannot be read, and names it', async () => {
       await host.attachDisk(domid, { name: 'xvdc', source: '/srv/c', kind: 'qdisk' });
       expect(() => web.blockStats('')).toThrow(
         error('ERR_XEN_UNSUPPORTED_DRIVER', { disk: 'xvdc', domid }),
       );
     });
 
-    test('leaves out what cannot be read with partial, and lists it', async () => {
+    test('skips and lists disks that cannot be read, with { partial: true }', async () => {
       await host.attachDisk(domid, { name: 'xvdc', source: '/srv/c', kind: 'qdisk' });
       await host.attachDisk(domid, { name: 'xvdd', deviceType: 'cdrom', mode: 'r' });
       const { rdReq, skipped } = web.blockStats('', { partial: true });
@@ -164,7 +164,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(web.blockStats('xvda', { partial: true })).not.toHaveProperty('skipped');
     });
 
-    test('of a domain without disks is 0, with no errors counted', async () => {
+    test('of a domain without disks is 0, with errs of -1', async () => {
       const { domid: empty } = await host.addGuest({ name: 'empty' });
       expect(xen.domain('empty').blockStats('')).toEqual({
         rdReq: 0,
@@ -178,7 +178,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
   });
 
   describe('blockStatsFlags', () => {
-    test('gives libvirt’s six typed parameters in its order', () => {
+    test('returns libvirt’s six typed parameters in its order', () => {
       expect(web.blockStatsFlags('xvda')).toEqual({
         nparams: 6,
         params: [
@@ -192,11 +192,11 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       });
     });
 
-    test('says how many there are, and reads nothing, even of a disk that is not there', () => {
+    test('returns the number of parameters for nparams 0 and reads nothing, even for an unknown disk', () => {
       expect(web.blockStatsFlags('xvdz', { nparams: 0 })).toEqual({ nparams: 6, params: [] });
     });
 
-    test('gives the first ones when fewer are wanted, and six when more are', () => {
+    test('returns the first parameters if fewer are requested, and six if more are', () => {
       const { nparams, params } = web.blockStatsFlags('xvda', { nparams: 2, bigint: true });
       expect(nparams).toBe(2);
       expect(params).toEqual([
@@ -206,7 +206,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(web.blockStatsFlags('xvda', { nparams: 100 }).nparams).toBe(6);
     });
 
-    test('leaves out a counter that the kernel lacks', () => {
+    test('omits a counter that the kernel does not have', () => {
       rmSync(statisticsFile('f_req'));
       expect(web.blockStatsFlags('xvda').params.map(({ field }) => field)).toEqual([
         'wr_bytes',
@@ -223,7 +223,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(params.find(({ field }) => field === 'wr_bytes')?.value).toBe(2 * 16392 * 512);
     });
 
-    test('knows one flag', () => {
+    test('accepts one flag', () => {
       expect(web.blockStatsFlags('xvda', { flags: 4 }).nparams).toBe(6);
       expect(() => web.blockStatsFlags('xvda', { flags: 8 })).toThrow(
         error('ERR_XEN_UNSUPPORTED_FLAGS', {
@@ -244,7 +244,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(Object.values(stats)).toEqual(Object.values(STATS).map(BigInt));
     });
 
-    test('reads into an array of the caller’s, at an offset', () => {
+    test('reads into an array of the caller, at an offset', () => {
       const numbers = new Float64Array(11).fill(7);
       web.disk('xvda').readInto(numbers, 1);
       expect([...numbers]).toEqual([7, ...DISK_COLUMNS.map((column) => STATS[column]), 7]);
@@ -278,13 +278,13 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect([...numbers, ...short].every((value) => value === 0)).toBe(true);
     });
 
-    test('knows what the disk is', () => {
+    test('describes its disk', () => {
       const disk = web.disk('xvdb');
       expect(disk).toMatchObject({ domid, devid: 51728, name: 'xvdb' });
       expect(disk.info).toMatchObject({ source: '/dev/vg/web1-data', physicalSectorSize: 4096 });
     });
 
-    test('goes on when the disk was detached and attached again', async () => {
+    test('reads the disk again after it was detached and attached', async () => {
       const disk = web.disk('xvda');
       disk.read();
       await host.detachDisk(domid, 'xvda');
@@ -299,7 +299,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(disk.read().rdReq).toBe(1);
     });
 
-    test('does not go on with another disk that took its name, but its name does', async () => {
+    test('does not read another disk of the same name, which blockStats reads', async () => {
       const disk = web.disk('xvda');
       expect(web.blockStats('xvda').rdReq).toBe(67);
       await host.detachDisk(domid, 'xvda');
@@ -309,7 +309,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(web.disk('xvda').read().rdReq).toBe(5);
     });
 
-    test('goes on when its disk is back after another one, and is closed with the connection', async () => {
+    test('reads its disk again after another disk had its name, and closes with the connection', async () => {
       const disk = web.disk('xvda');
       await host.detachDisk(domid, 'xvda');
       await host.attachDisk(domid, { name: 'xvda', source: '/dev/vg/b' });
@@ -323,21 +323,21 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       expect(() => disk.read()).toThrow(error('ERR_XEN_CLOSED'));
     });
 
-    test('says that the domain has gone, and never gives the numbers of one with its domid', async () => {
+    test('fails after its domain has ended, also if a new domain has the same domid', async () => {
       const disk = web.disk('xvda');
       await host.removeGuest(domid);
-      const gone = error('ERR_XEN_DOMAIN_NOT_RUNNING', {
+      const notRunning = error('ERR_XEN_DOMAIN_NOT_RUNNING', {
         message: expect.stringMatching(/^domain is not running/),
       });
-      expect(() => disk.read()).toThrow(gone);
+      expect(() => disk.read()).toThrow(notRunning);
       await host.addGuest({
         name: 'web2',
         uuid: '11111111-2222-4333-8444-555555555555',
         domid,
         disks: [{ name: 'xvda', source: '/dev/vg/web1-root' }],
       });
-      expect(() => disk.read()).toThrow(gone);
-      expect(() => web.blockStats('xvda')).toThrow(gone);
+      expect(() => disk.read()).toThrow(notRunning);
+      expect(() => web.blockStats('xvda')).toThrow(notRunning);
       expect(xen.domain(domid).blockStats('xvda').rdReq).toBe(0);
     });
   });
@@ -347,7 +347,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       ['ds_req', ['discardReq']],
       ['f_req', ['flushReq']],
       ['rd_sect', ['rdSectors', 'rdBytes']],
-    ])('that is not there (%s) is -1, and so are its bytes', (file, columns) => {
+    ])('that does not exist (%s) gives -1, also for its bytes', (file, columns) => {
       rmSync(statisticsFile(file));
       const stats = web.disk('xvda').read();
       const missing = Object.entries(stats).filter(([, value]) => value === -1);
@@ -355,7 +355,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     });
 
     test.each(['oo_req', 'wr_sect'])(
-      'that is not there (%s), the first or the last that a kernel makes, is an error',
+      'that does not exist (%s), the first or the last that a kernel creates, is an error',
       (file) => {
         rmSync(statisticsFile(file));
         expect(() => web.disk('xvda').read()).toThrow(
@@ -380,7 +380,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       );
     });
 
-    test('folder that is not there is an error', async () => {
+    test('whose directory does not exist is an error', async () => {
       await host.attachDisk(domid, { name: 'xvdc', source: '/dev/vg/c' });
       const device = join(host.connectOptions.sysfs, `bus/xen-backend/devices/vbd-${domid}-51744`);
       rmSync(join(device, 'statistics'), { recursive: true });
@@ -393,13 +393,13 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       );
     });
 
-    test('folder without any file is an error', () => {
+    test('that does not exist, like all others, is an error', () => {
       for (const name of Object.keys(COUNTERS)) rmSync(statisticsFile(name));
       expect(() => web.disk('xvda')).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
     });
   });
 
-  describe('before the guest’s driver has connected', () => {
+  describe('before the guest’s frontend has connected', () => {
     beforeEach(async () => {
       await host.attachDisk(domid, {
         name: 'xvdc',
@@ -410,7 +410,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       });
     });
 
-    test('the sector size is not known, and 512 until it is', async () => {
+    test('the sector size is unknown, and counts as 512', async () => {
       expect(web.disks().find(({ name }) => name === 'xvdc')).toMatchObject({
         state: 2,
         sectors: undefined,
@@ -422,7 +422,7 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     });
 
     test.each(['0', '513', '1000', '131072', '', 'many', '-512', '512 ', '00512\u0000'])(
-      'and a sector size of %j counts as none',
+      'an invalid sector size of %j counts as 512',
       async (size) => {
         const node = `/local/domain/0/backend/vbd/${domid}/51744/physical-sector-size`;
         if (!size.includes('\0')) await host.write(node, size);
@@ -431,15 +431,15 @@ describe.each(HOSTS)('on %s', (_name, start) => {
     );
   });
 
-  describe('bad arguments get a clear error:', () => {
+  describe('an argument is refused:', () => {
     test.each([undefined, null, 51712, {}])('the path %p', (path) => {
-      const wrong = path as string;
+      const argument = path as string;
       const type = error('ERR_INVALID_ARG_TYPE', {
         message: expect.stringContaining('"path"'),
       });
-      expect(() => web.blockStats(wrong)).toThrow(type);
-      expect(() => web.blockStatsFlags(wrong)).toThrow(type);
-      expect(() => web.disk(wrong)).toThrow(type);
+      expect(() => web.blockStats(argument)).toThrow(type);
+      expect(() => web.blockStatsFlags(argument)).toThrow(type);
+      expect(() => web.disk(argument)).toThrow(type);
     });
 
     test.each([null, 5, 'xvda'])('the options %p', (options) => {
@@ -465,13 +465,13 @@ describe.each(HOSTS)('on %s', (_name, start) => {
       },
     );
 
-    test('the disk with no name', () => {
+    test('the empty disk name of disk()', () => {
       expect(() => web.disk('')).toThrow(error('ERR_XEN_INVALID_DISK'));
     });
   });
 
   describe('after close()', () => {
-    test('everything says so', () => {
+    test('every method fails with ERR_XEN_CLOSED', () => {
       const disk = web.disk('xvda');
       xen.close();
       xen.close();

@@ -3,7 +3,7 @@ import { loadNative, type NativeXenstoreClient, type XenstoreEvents } from '../.
 import { RealXenstored } from './hosts/real-xenstored';
 
 /*
- * The client of the addon, where its order of events matters: what lib/ does with it is in the other tests.
+ * Tests the order of events of the addon's client. Other tests check how lib/ uses the client.
  */
 
 describe('a client that watches', () => {
@@ -28,7 +28,7 @@ describe('a client that watches', () => {
     notified = 0;
   }
 
-  /** The response to a request, and what came with it. */
+  /** Posts a request. Resolves to its response, with the events until then. */
   async function post(...args: Parameters<NativeXenstoreClient['post']>): Promise<XenstoreEvents> {
     client.post(...args);
     const all = { changed: new Set<string>(), lost: false };
@@ -41,7 +41,7 @@ describe('a client that watches', () => {
     }
   }
 
-  test('is told that its connection was lost, also if it makes the next request before it looks', async () => {
+  test('reports a lost connection, also if the next request is posted before the events are taken', async () => {
     await post('watch', ['/local']);
     await xenstored.kill();
     await untilNotified();
@@ -51,7 +51,7 @@ describe('a client that watches', () => {
     expect(client.take()).toEqual({ changed: [], lost: false });
   });
 
-  test('keeps its connection and its watch when it watches a path twice', async () => {
+  test('keeps its connection and its watch if it watches a path twice', async () => {
     await post('watch', ['/local']);
     expect(await post('watch', ['/local'])).toMatchObject({ lost: false, response: [17] });
     await xenstored.write([['/local/domain/1/name', 'web1']]);

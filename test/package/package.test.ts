@@ -13,8 +13,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /*
- * What users get: the tarball with the prebuilt binary, installed without scripts into an empty
- * project.
+ * Tests the package as users install it: the tarball with the prebuilt binary, installed without
+ * scripts into an empty project.
  */
 
 const root = join(__dirname, '..', '..');
@@ -38,7 +38,7 @@ describe('the packed package', () => {
   beforeAll(() => {
     const pack = run('npm', ['pack', '--json', '--silent', '--pack-destination', project], root);
     const [tarball] = JSON.parse(pack) as { filename: string; files: { path: string }[] }[];
-    if (tarball === undefined) throw new Error('npm pack made nothing');
+    if (tarball === undefined) throw new Error('npm pack created no tarball');
     files = tarball.files.map(({ path }) => path);
     writeFileSync(join(project, 'package.json'), '{ "name": "user", "private": true }');
     run(
@@ -62,7 +62,7 @@ describe('the packed package', () => {
     expect(files).not.toContain('binding.gyp');
   });
 
-  test('has the binary, the program, its types, sources and documents, and nothing else', () => {
+  test('contains the binary, the program, its types, sources and documents, and nothing else', () => {
     const topLevel = [...new Set(files.map((path) => path.split('/')[0]))].sort();
     expect(topLevel).toEqual([
       'CHANGELOG.md',
@@ -114,12 +114,12 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('brings one dependency', () => {
+  test('installs one dependency', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
     expect(modules.sort()).toEqual(['node-gyp-build', 'xen-block-stats']);
   });
 
-  test('has a binary that needs nothing newer than Node 20 itself', () => {
+  test('has a binary that needs no newer glibc and libstdc++ than Node 20 does', () => {
     const binary = join(installed, `prebuilds/linux-${process.arch}/xen-block-stats.glibc.node`);
     const symbols = run('objdump', ['-T', binary], project);
     const newest = (prefix: string) =>
@@ -143,7 +143,7 @@ describe('the packed package', () => {
     await host.stop();
   `;
 
-  test('is used from CommonJS', () => {
+  test('works from CommonJS', () => {
     const source = `
       const { connect, parseDiskName } = require('xen-block-stats');
       const { SimulatedHost } = require('xen-block-stats/simulator');
@@ -152,7 +152,7 @@ describe('the packed package', () => {
     expect(node('-e', source)).toBe('42 51712\n');
   });
 
-  test('is used from ESM', () => {
+  test('works from ESM', () => {
     writeFileSync(
       join(project, 'program.mjs'),
       `import { connect, parseDiskName } from 'xen-block-stats';
@@ -162,7 +162,7 @@ describe('the packed package', () => {
     expect(node('program.mjs')).toBe('42 51712\n');
   });
 
-  test('is used from TypeScript, which checks it', () => {
+  test('has types that TypeScript checks', () => {
     mkdirSync(join(project, 'src'), { recursive: true });
     const check = (program: string) => {
       writeFileSync(join(project, 'src', 'program.mts'), program);
@@ -205,12 +205,12 @@ describe('the packed package', () => {
     expect(() =>
       check(`
         import { connect } from 'xen-block-stats';
-        const wrong: bigint = connect().domain('web1').blockStats('xvda').rdReq;
+        const notANumber: bigint = connect().domain('web1').blockStats('xvda').rdReq;
       `),
     ).toThrow();
   }, 30_000);
 
-  test('gives metrics without prom-client and OpenTelemetry, which are optional', () => {
+  test('provides metrics without the optional prom-client and OpenTelemetry', () => {
     const source = `
       const { connect } = require('xen-block-stats');
       const { MetricsText } = require('xen-block-stats/prometheus');
@@ -228,7 +228,7 @@ describe('the packed package', () => {
     expect(node('-e', source)).toBe('xen_block_disks 0 function\n');
   });
 
-  test('has a command line', () => {
+  test('installs its command line', () => {
     const bin = join(project, 'node_modules', '.bin', 'xen-block-stats');
     expect(run(bin, ['stat', 'web1', 'xvda', '--demo'], project)).toContain('xvda rd_req 1204\n');
   });

@@ -2,7 +2,7 @@
 
 const { projects } = require('../../jest.config.cjs');
 
-/** Not among the ordinary tests: test/sanitize/run starts them. */
+/** Configures the tests that test/sanitize/run starts. They are no project of the main configuration. */
 module.exports = {
   ...projects[0],
   displayName: 'sanitize',

@@ -1,28 +1,28 @@
 'use strict';
 
 /*
- * leaks.cjs FOLDER: prints the reports in that directory that are about this package, and fails if there
- * are any. Every error is about it; a leak is if the addon is on its stack.
+ * leaks.cjs DIRECTORY: prints the findings in the sanitizers' reports in that directory, and fails if
+ * there are any. A leak counts only if the addon is on its stack; every other error counts.
  */
 
 const { readFileSync, readdirSync } = require('node:fs');
 const { join } = require('node:path');
 
-const OURS = /xen_block_stats\.node/;
+const ADDON = /xen_block_stats\.node/;
 
-/** What V8 allocates for its own heap is not a leak of the addon, also if the addon called V8. */
-const OF_V8 = /^ +#1 \S+ v8::internal::/m;
+/** V8's own allocations are no leak of the addon, even if the addon called V8. */
+const ALLOCATED_BY_V8 = /^ +#1 \S+ v8::internal::/m;
 
-const [folder] = process.argv.slice(2);
+const [directory] = process.argv.slice(2);
 let found = 0;
-const files = readdirSync(folder);
+const files = readdirSync(directory);
 for (const file of files) {
-  const report = readFileSync(join(folder, file), 'utf8');
+  const report = readFileSync(join(directory, file), 'utf8');
   const leaks = report.split('\n\n').filter((part) => /^(Direct|Indirect) leak of/.test(part));
-  const ours = leaks.filter((leak) => OURS.test(leak) && !OF_V8.test(leak));
-  if (leaks.length === 0) ours.push(report);
-  found += ours.length;
-  for (const part of ours) console.log(`${file}:\n${part}\n`);
+  const findings = leaks.filter((leak) => ADDON.test(leak) && !ALLOCATED_BY_V8.test(leak));
+  if (leaks.length === 0) findings.push(report);
+  found += findings.length;
+  for (const part of findings) console.log(`${file}:\n${part}\n`);
 }
 console.log(`${files.length} reports of sanitizers, ${found} findings about this package`);
 process.exit(found === 0 ? 0 : 1);

@@ -4,7 +4,7 @@ import { RealHost } from '../integration/hosts/real-host';
 
 const root = join(__dirname, '..', '..');
 
-/** valgrind runs Node.js some fifty times slower. */
+/** Node.js runs about fifty times slower in valgrind. */
 const TIMEOUT_MS = 300_000;
 
 describe('valgrind reports nothing', () => {
@@ -39,7 +39,7 @@ describe('valgrind reports nothing', () => {
   }
 
   test(
-    'when the package is used',
+    'when a program reads disks and sets',
     () => {
       expect(
         run(`
@@ -57,8 +57,8 @@ describe('valgrind reports nothing', () => {
           for (let i = 0; i < 100; i++) set.sample();
           console.log(set.values[0], set.rates().length);
           console.log(disk.read().rdReq, web.blockStats('').rdReq, web.blockStatsFlags('xvda').nparams);
-          for (const wrong of [() => xen.domain('none'), () => web.disk('xvdz')]) {
-            try { wrong() } catch ({ code }) { console.log(code) }
+          for (const fail of [() => xen.domain('none'), () => web.disk('xvdz')]) {
+            try { fail() } catch ({ code }) { console.log(code) }
           }
           xen.close();`),
       ).toBe('5 1\n5 5 6\nERR_XEN_NO_DOMAIN\nERR_XEN_INVALID_DISK\n');

@@ -9,8 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RealXenstored } from '../integration/hosts/real-xenstored';
 
 /*
- * Runs asker.cc, which has many clients of xenstored, with the sanitizers, while the real xenstored is
- * stopped, killed and restarted.
+ * Runs client_driver.cc, which has many clients of xenstored, with the sanitizers, while the real
+ * xenstored is stopped, killed and restarted.
  */
 
 const ROUNDS = process.env['SANITIZE'] === 'long' ? 50 : 3;
@@ -20,37 +20,38 @@ const TIMEOUT_MS = 60_000 * ROUNDS;
 const LONG_MS = 30_000;
 /** Timeout of requests that must time out. */
 const SHORT_MS = 5;
-/** What fails at once takes less than this, also on a busy machine. */
+/** Upper limit for requests that fail at once, also on a busy machine. */
 const AT_ONCE_MS = 5000;
 
 const root = join(__dirname, '..', '..');
-const folder = mkdtempSync(join(tmpdir(), 'asker-'));
+const directory = mkdtempSync(join(tmpdir(), 'client-driver-'));
 
 afterAll(() => {
-  rmSync(folder, { recursive: true });
+  rmSync(directory, { recursive: true });
 });
 
-/** Builds asker.cc with these sanitizers (of `-fsanitize`), and returns its path. */
+/** Builds client_driver.cc with these sanitizers (of `-fsanitize`), and returns the program's path. */
 function build(sanitizers: string): string {
-  const program = join(folder, `asker-${sanitizers}`);
+  const program = join(directory, `client_driver-${sanitizers}`);
   const flags = ['-std=c++17', '-g', '-O1', '-pthread', `-fsanitize=${sanitizers}`];
   const sources = [
-    'test/sanitize/asker.cc',
+    'test/sanitize/client_driver.cc',
     'binding/xenstore_client.cc',
     'binding/libxenstore.cc',
+    'binding/thread.cc',
   ];
   execFileSync('g++', [...flags, '-o', program, ...sources, '-ldl'], { cwd: root });
   return program;
 }
 
-/** One run of asker.cc. Each command resolves to the number of requests with each outcome, as text. */
-class Asker {
+/** A run of client_driver.cc. Each command resolves to the number of requests with each outcome, as text. */
+class ClientDriver {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterator<string>;
   readonly #errors: Promise<string>;
 
   constructor(program: string, socket: string) {
-    // ThreadSanitizer supports fewer memory layouts than the kernel makes
+    // ThreadSanitizer does not support every memory layout that the kernel chooses
     this.#child = spawn('setarch', ['--addr-no-randomize', program, socket], {
       env: { ...process.env, TSAN_OPTIONS: 'atexit_sleep_ms=50' },
     });
@@ -58,19 +59,19 @@ class Asker {
     this.#errors = text(this.#child.stderr);
   }
 
-  /** Has each of these threads make that many requests. */
-  async ask(threads: number, times: number, timeoutMs: number): Promise<string> {
-    return this.#command(`ask ${threads} ${times} ${timeoutMs}`);
+  /** Makes the given number of requests in each thread. */
+  async request(threads: number, times: number, timeoutMs: number): Promise<string> {
+    return this.#command(`request ${threads} ${times} ${timeoutMs}`);
   }
 
-  /** Has each of these threads make, use and destroy that many watching clients. */
+  /** Creates, uses and destroys the given number of watching clients in each thread. */
   async watch(threads: number, times: number, timeoutMs: number): Promise<string> {
     return this.#command(`watch ${threads} ${times} ${timeoutMs}`);
   }
 
   /**
-   * Has each of these threads watch, and then reconnect when its connection is lost. Resolves when all
-   * watch, to a promise of the outcomes.
+   * Watches in each thread, and reconnects when the connection is lost. Resolves when all threads watch,
+   * to a promise of the outcomes.
    */
   async reconnect(threads: number, timeoutMs: number): Promise<{ done: Promise<string> }> {
     expect(await this.#command(`reconnect ${threads} 1 ${timeoutMs}`)).toBe('watching');
@@ -82,22 +83,22 @@ class Asker {
     await this.#command('renew');
   }
 
-  /** Has the main thread ask until it is answered. */
-  async untilAnswered(): Promise<void> {
-    while (!(await this.ask(0, 1, LONG_MS)).startsWith('1 answered')) await delay(1);
+  /** Makes requests in the main thread until xenstored responds. */
+  async untilResponse(): Promise<void> {
+    while (!(await this.request(0, 1, LONG_MS)).startsWith('1 answered')) await delay(1);
   }
 
-  /** The number of threads of the process. */
+  /** The number of threads of the program. */
   get threads(): number {
     return readdirSync(`/proc/${String(this.#child.pid)}/task`).length;
   }
 
-  /** Waits until the process has no more threads than this. */
-  async untilThreads(most: number): Promise<void> {
-    while (this.threads > most) await delay(1);
+  /** Waits until the program has at most this number of threads. */
+  async untilThreads(limit: number): Promise<void> {
+    while (this.threads > limit) await delay(1);
   }
 
-  /** Ends the program, and resolves to its exit status and what the sanitizers reported. */
+  /** Ends the program, and resolves to its exit status and the reports of the sanitizers. */
   async end(): Promise<{ status: unknown; errors: string }> {
     const exited = once(this.#child, 'exit');
     this.#child.stdin.end();
@@ -116,9 +117,9 @@ class Asker {
   }
 
   async #line(): Promise<string> {
-    const answer: IteratorResult<string> = await this.#lines.next();
-    if (answer.done === true) throw new Error(`the program ended: ${await this.#errors}`);
-    return answer.value;
+    const line: IteratorResult<string> = await this.#lines.next();
+    if (line.done === true) throw new Error(`the program ended: ${await this.#errors}`);
+    return line.value;
   }
 }
 
@@ -128,7 +129,7 @@ describe.each([
 ])('%s reports nothing', (_name, sanitizers) => {
   const xenstored = new RealXenstored();
   let program: string;
-  let asker: Asker;
+  let driver: ClientDriver;
 
   const start = async () => {
     await xenstored.start();
@@ -142,18 +143,18 @@ describe.each([
   afterAll(() => xenstored.stop());
 
   beforeEach(() => {
-    asker = new Asker(program, xenstored.socket);
+    driver = new ClientDriver(program, xenstored.socket);
   });
   afterEach(() => {
     xenstored.signal('SIGCONT');
-    asker.kill();
+    driver.kill();
   });
 
   const expectCleanExit = async () => {
-    expect(await asker.end()).toEqual({ status: 0, errors: '' });
+    expect(await driver.end()).toEqual({ status: 0, errors: '' });
   };
 
-  /** Repeats an action until the asker is done. */
+  /** Repeats an action until a command of the driver is done. */
   const meanwhile = async (done: Promise<string>, act: () => Promise<void>) => {
     let isDone = false as boolean;
     void done.finally(() => (isDone = true));
@@ -173,20 +174,20 @@ describe.each([
     await delay(20);
   };
 
-  /** Abandons more threads than a process may have before it connects, while xenstored hangs. */
+  /** Abandons more threads than the limit for new connections, while xenstored hangs. */
   const abandonThreads = async () => {
-    expect(await asker.ask(0, 1, SHORT_MS)).toMatch(/^0 answered, 1 timed out/);
-    expect(await asker.ask(3, 2, SHORT_MS)).toMatch(/^0 answered, 6 timed out/);
-    expect(await asker.watch(3, 1, SHORT_MS)).toMatch(/^0 answered, 3 timed out/);
-    await asker.renew();
+    expect(await driver.request(0, 1, SHORT_MS)).toMatch(/^0 answered, 1 timed out/);
+    expect(await driver.request(3, 2, SHORT_MS)).toMatch(/^0 answered, 6 timed out/);
+    expect(await driver.watch(3, 1, SHORT_MS)).toMatch(/^0 answered, 3 timed out/);
+    await driver.renew();
   };
 
   test(
-    'when many clients ask',
+    'when many clients make requests',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
-        expect(await asker.ask(8, 200, LONG_MS)).toMatch(/^1600 answered/);
-        expect(await asker.ask(0, 200, LONG_MS)).toMatch(/^200 answered/);
+        expect(await driver.request(8, 200, LONG_MS)).toMatch(/^1600 answered/);
+        expect(await driver.request(0, 200, LONG_MS)).toMatch(/^200 answered/);
       }
       await expectCleanExit();
     },
@@ -198,7 +199,7 @@ describe.each([
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
         const write = () => xenstored.write([['/local/domain/1/name', `web${i}`]]);
-        expect(await meanwhile(asker.watch(8, 25, LONG_MS), write)).toMatch(
+        expect(await meanwhile(driver.watch(8, 25, LONG_MS), write)).toMatch(
           /^200 answered, .* [1-9]\d* events$/,
         );
       }
@@ -210,29 +211,29 @@ describe.each([
   test(
     'when clients are destroyed while xenstored hangs',
     async () => {
-      await asker.untilAnswered();
-      const before = asker.threads;
+      await driver.untilResponse();
+      const before = driver.threads;
       for (let i = 0; i < ROUNDS; i++) {
         xenstored.signal('SIGSTOP');
         let since = performance.now();
-        expect(await asker.ask(0, 20, 500)).toMatch(/^0 answered, 20 timed out/);
+        expect(await driver.request(0, 20, 500)).toMatch(/^0 answered, 20 timed out/);
         // the first request waits, the others fail at once
         expect(performance.now() - since).toBeLessThan(500 + AT_ONCE_MS);
-        expect(asker.threads).toBe(before);
+        expect(driver.threads).toBe(before);
         xenstored.signal('SIGCONT');
-        await asker.untilAnswered();
+        await driver.untilResponse();
 
         xenstored.signal('SIGSTOP');
         await abandonThreads();
-        const stuck = asker.threads;
+        const stuck = driver.threads;
         since = performance.now();
-        expect(await asker.ask(0, 2, LONG_MS)).toMatch(/^0 answered, 2 timed out/);
-        expect(await asker.ask(3, 2, LONG_MS)).toMatch(/^0 answered, 6 timed out/);
+        expect(await driver.request(0, 2, LONG_MS)).toMatch(/^0 answered, 2 timed out/);
+        expect(await driver.request(3, 2, LONG_MS)).toMatch(/^0 answered, 6 timed out/);
         expect(performance.now() - since).toBeLessThan(AT_ONCE_MS);
-        await asker.untilThreads(stuck);
+        await driver.untilThreads(stuck);
         xenstored.signal('SIGCONT');
-        await asker.untilAnswered();
-        await asker.untilThreads(before);
+        await driver.untilResponse();
+        await driver.untilThreads(before);
       }
       await expectCleanExit();
     },
@@ -240,12 +241,12 @@ describe.each([
   );
 
   test(
-    'when xenstored hangs now and then',
+    'when xenstored hangs repeatedly',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
         const both = /^[1-9]\d* answered, [1-9]\d* timed out, 0 not connected, 0 broken/;
-        expect(await meanwhile(asker.ask(4, 1000, SHORT_MS), hangBriefly)).toMatch(both);
-        expect(await meanwhile(asker.watch(4, 25, SHORT_MS), hangBriefly)).toMatch(both);
+        expect(await meanwhile(driver.request(4, 1000, SHORT_MS), hangBriefly)).toMatch(both);
+        expect(await meanwhile(driver.watch(4, 25, SHORT_MS), hangBriefly)).toMatch(both);
       }
       await expectCleanExit();
     },
@@ -256,15 +257,15 @@ describe.each([
     'when xenstored is killed and restarted',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
-        expect(await meanwhile(asker.ask(4, 1000, LONG_MS), restart)).toMatch(
+        expect(await meanwhile(driver.request(4, 1000, LONG_MS), restart)).toMatch(
           /^[1-9]\d* answered, 0 timed out, [1-9]/,
         );
-        // Not while a watch is requested: libxenstore then may close a descriptor twice, which may
-        // be another connection's by then.
-        const reconnecting = await asker.reconnect(4, LONG_MS);
+        // Not killed while a watch is requested: libxenstore may then close a descriptor twice, and
+        // another connection may have reused it.
+        const reconnecting = await driver.reconnect(4, LONG_MS);
         await restart();
         expect(await reconnecting.done).toMatch(/^4 answered/);
-        expect(await asker.ask(0, 2, LONG_MS)).toMatch(/^2 answered/);
+        expect(await driver.request(0, 2, LONG_MS)).toMatch(/^2 answered/);
       }
       await expectCleanExit();
     },
@@ -274,15 +275,15 @@ describe.each([
   test(
     'when xenstored is killed while it hangs',
     async () => {
-      await asker.untilAnswered();
-      const before = asker.threads;
+      await driver.untilResponse();
+      const before = driver.threads;
       for (let i = 0; i < ROUNDS; i++) {
         xenstored.signal('SIGSTOP');
         await abandonThreads();
         await xenstored.kill();
-        await asker.untilThreads(before - 1);
+        await driver.untilThreads(before - 1);
         await start();
-        expect(await asker.ask(0, 2, LONG_MS)).toMatch(/^2 answered/);
+        expect(await driver.request(0, 2, LONG_MS)).toMatch(/^2 answered/);
       }
       await expectCleanExit();
     },
@@ -293,12 +294,12 @@ describe.each([
     'when the program exits while xenstored hangs',
     async () => {
       for (let i = 0; i < ROUNDS; i++) {
-        await asker.untilAnswered();
+        await driver.untilResponse();
         xenstored.signal('SIGSTOP');
         await abandonThreads();
         await expectCleanExit();
         xenstored.signal('SIGCONT');
-        asker = new Asker(program, xenstored.socket);
+        driver = new ClientDriver(program, xenstored.socket);
       }
       await expectCleanExit();
     },

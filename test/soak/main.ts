@@ -1,7 +1,7 @@
 /*
- * A set of 500 disks, sampled 100 times a second, while guests and disks come and go and xenstored
- * hangs and is started again. Every row has to be its disk's, nothing may be lost, and what the process
- * holds must stay the same. SOAK_S: for how many seconds, 60 unless told.
+ * Samples a set of 500 disks 100 times a second, while disks are replaced, guests restart, and xenstored
+ * hangs and is restarted. Checks that each row has the counters of its disk, that the set finds all disks
+ * at the end, and that the process leaks no threads, descriptors or memory. SOAK_S: seconds (60).
  */
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,31 +13,34 @@ const SECONDS = Number(process.env['SOAK_S'] ?? 60);
 const GUESTS = 25;
 const DISKS_EACH = 20;
 const INTERVAL_MS = 10;
-/** How long the set may take to know of everything, once nothing changes any more. */
+/** Time in which the set must have all disks after the last change. */
 const SETTLE_MS = 30_000;
-/** How much more may be held at the end than after a quarter of the time: what allocators keep for themselves. */
-const MAY_GROW = { threads: 0, descriptors: 0, heap: 8 * 2 ** 20, rss: 32 * 2 ** 20 };
+/**
+ * Growth that is allowed between the first quarter of the time and the end: allocators keep memory for
+ * reuse.
+ */
+const ALLOWED_GROWTH = { threads: 0, descriptors: 0, heap: 8 * 2 ** 20, rss: 32 * 2 ** 20 };
 
-const done = {
+const counts = {
   samples: 0,
   rows: 0,
-  'rows of disks that were going or coming': 0,
+  'rows without counters, during a change': 0,
   'disks replaced': 0,
   'guests restarted': 0,
   'disks added to the set': 0,
   'disks removed from the set': 0,
   'times xenstored hung': 0,
-  'times xenstored was started again': 0,
+  'times xenstored was restarted': 0,
 };
 
-/** Until when guests and disks come and go. */
+/** The end of the changes, on the clock of performance.now(). */
 let end = 0;
-const changing = () => performance.now() < end;
-/** How many changes there were. */
+const isChanging = () => performance.now() < end;
+/** The number of changes so far. */
 let turn = 0;
 
-/** What the process holds. */
-function holdings() {
+/** The threads, descriptors and memory that the process uses. */
+function measureResources() {
   globalThis.gc?.();
   return {
     threads: readdirSync('/proc/self/task').length,
@@ -48,13 +51,13 @@ function holdings() {
 }
 
 async function changeDisks(host: RealHost): Promise<void> {
-  for (; changing(); turn++) {
+  for (; isChanging(); turn++) {
     const domid = (turn % GUESTS) + 1;
     if (turn % 3 === 2) {
       await host.removeGuest(domid);
       const uuid = `${String(turn).padStart(8, '0')}-0000-4000-8000-000000000000`;
       await host.addGuest({ name: `guest${domid}`, domid, uuid, disks: makeDisks(0, DISKS_EACH) });
-      done['guests restarted'] += 1;
+      counts['guests restarted'] += 1;
     } else {
       const disks = makeDisks(0, DISKS_EACH / 4);
       await host.detachDisks(
@@ -62,17 +65,17 @@ async function changeDisks(host: RealHost): Promise<void> {
         disks.map(({ name }) => name),
       );
       await host.attachDisks(domid, disks);
-      done['disks replaced'] += disks.length;
+      counts['disks replaced'] += disks.length;
     }
     if (turn % 10 === 4) {
       host.xenstored.signal('SIGSTOP');
       await delay(500);
       host.xenstored.signal('SIGCONT');
-      done['times xenstored hung'] += 1;
+      counts['times xenstored hung'] += 1;
     }
     if (turn % 25 === 9) {
       await host.restartXenstored();
-      done['times xenstored was started again'] += 1;
+      counts['times xenstored was restarted'] += 1;
     }
   }
 }
@@ -84,56 +87,57 @@ async function main(): Promise<void> {
   }
   const xen = connect(host.connectOptions);
   const set = await xen.diskSet();
-  set.on('add', () => (done['disks added to the set'] += 1));
-  set.on('remove', () => (done['disks removed from the set'] += 1));
+  set.on('add', () => (counts['disks added to the set'] += 1));
+  set.on('remove', () => (counts['disks removed from the set'] += 1));
 
   const sample = () => {
     const rows = checkRows(set);
-    done.samples += 1;
-    done.rows += rows;
-    done['rows of disks that were going or coming'] += set.disks.length - rows;
+    counts.samples += 1;
+    counts.rows += rows;
+    counts['rows without counters, during a change'] += set.disks.length - rows;
     return rows;
   };
   const all = GUESTS * DISKS_EACH;
-  const settled = () => set.watching && set.disks.length === all && sample() === all;
+  const isSettled = () => set.watching && set.disks.length === all && sample() === all;
   async function settle(): Promise<void> {
     const deadline = Date.now() + SETTLE_MS;
-    while (!settled()) {
-      if (Date.now() > deadline) throw new Error(`${set.disks.length} of ${all} disks are known`);
+    while (!isSettled()) {
+      if (Date.now() > deadline)
+        throw new Error(`${set.disks.length} of ${all} disks are in the set`);
       await delay(INTERVAL_MS);
     }
   }
 
-  /** Has everything change for so long, and come to rest. */
-  async function live(seconds: number) {
+  /** Makes changes for the given time, waits until the set has all disks, and measures. */
+  async function runChanges(seconds: number) {
     end = performance.now() + 1000 * seconds;
     const changes = changeDisks(host);
-    for (let next = performance.now(); changing(); next += INTERVAL_MS) {
+    for (let next = performance.now(); isChanging(); next += INTERVAL_MS) {
       sample();
       await delay(Math.max(0, next - performance.now()));
     }
     await changes;
     await settle();
-    return holdings();
+    return measureResources();
   }
 
   await settle();
-  // what is first made stays: caches, compiled code
-  const before = await live(SECONDS / 4);
-  const after = await live((SECONDS * 3) / 4);
+  // the first quarter fills caches and compiles code, which stay
+  const before = await runChanges(SECONDS / 4);
+  const after = await runChanges((SECONDS * 3) / 4);
   xen.close();
   await host.stop();
 
   console.log(`${SECONDS} seconds, ${all} disks`);
-  for (const [what, count] of Object.entries(done)) {
+  for (const [what, count] of Object.entries(counts)) {
     console.log(`  ${what.padEnd(42)}${String(count).padStart(10)}`);
   }
   const failures: string[] = [];
-  for (const [what, may] of Object.entries(MAY_GROW)) {
-    const key = what as keyof typeof MAY_GROW;
+  for (const [what, allowed] of Object.entries(ALLOWED_GROWTH)) {
+    const key = what as keyof typeof ALLOWED_GROWTH;
     const [from, to] = [before[key], after[key]];
     console.log(`  ${what.padEnd(42)}${`${from} -> ${to}`.padStart(10)}`);
-    if (to > from + may) failures.push(`${what} grew from ${from} to ${to}`);
+    if (to > from + allowed) failures.push(`${what} grew from ${from} to ${to}`);
   }
   console.log(failures.length === 0 ? 'soak: passed' : `soak: failed: ${failures.join(', ')}`);
   process.exitCode = failures.length === 0 ? 0 : 1;

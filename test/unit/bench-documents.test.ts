@@ -19,11 +19,11 @@ const TABLE = `| one disk                     | microseconds | times the floor |
 2 x A processor, Linux 6.1.0, Node.js 20.20.2; medians of 9 rounds.`;
 
 describe('the benchmark’s figures in documents', () => {
-  test('are a table, as prettier likes it', () => {
+  test('are a table in the format of prettier', () => {
     expect(figures(RESULTS)).toBe(TABLE);
   });
 
-  test('replace what was between the markers, and nothing else', () => {
+  test('replace the text between the markers, and nothing else', () => {
     const before = 'a\n\n<!-- bench:begin -->\n\nold\n\n<!-- bench:end -->\n\nb\n';
     const after = `a\n\n<!-- bench:begin -->\n\n${TABLE}\n\n<!-- bench:end -->\n\nb\n`;
     expect(fillIn(before, figures(RESULTS))).toBe(after);
@@ -31,13 +31,13 @@ describe('the benchmark’s figures in documents', () => {
   });
 
   test.each(['', '<!-- bench:begin -->', '<!-- bench:end --> <!-- bench:begin -->'])(
-    'are refused by a document without markers: %j',
+    'are not written into a document without markers: %j',
     (document) => {
-      expect(() => fillIn(document, '')).toThrow('it has no <!-- bench:begin -->');
+      expect(() => fillIn(document, '')).toThrow('the document has no <!-- bench:begin -->');
     },
   );
 
-  test.each(['README.md', 'docs/performance.md'])('have a place in %s', (document) => {
+  test.each(['README.md', 'docs/performance.md'])('have their markers in %s', (document) => {
     const text = readFileSync(join(__dirname, '..', '..', document), 'utf8');
     expect(fillIn(text, 'new')).toContain('\n\nnew\n\n');
   });

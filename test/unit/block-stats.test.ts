@@ -16,7 +16,7 @@ describe('libvirt’s counters of a disk', () => {
     expect(toBigints(BIGINTS, 512)).toMatchObject({ rdBytes: 4096n, wrBytes: 8192n });
   });
 
-  test('are -1 where the kernel has no counter, whatever the sector size', () => {
+  test('are -1 where the kernel has no counter, for any sector size', () => {
     expect(toNumbers([1, -1, -1, 3, 16, 8192, -1, 6, 7], 4096)).toMatchObject({
       rdBytes: -1,
       flushReq: -1,
@@ -50,7 +50,7 @@ describe('a sum over disks', () => {
     expect(sumCounters([{ ...disk, flushReq: -1n }]).flushReq).toBe(-1n);
   });
 
-  test('over no disks is 0, and no errors are counted, as in libvirt', () => {
+  test('over no disks is 0, with errs of -1, as in libvirt', () => {
     expect(roundCounters(sumCounters([]))).toEqual({
       rdReq: 0,
       rdBytes: 0,

@@ -1,6 +1,6 @@
 import { XenError, diskName, parseDiskName } from 'xen-block-stats';
 
-describe('parseDiskName gives the devid that libxl gives to', () => {
+describe('parseDiskName returns the devid that libxl assigns to', () => {
   test.each([
     ['xvda', 51712],
     ['xvdb', 51728],
@@ -74,13 +74,13 @@ describe('parseDiskName refuses', () => {
   });
 
   test.each(['', 'xvd', 'hd', 'sd', 'xvd5', '-1', '+51712', ' 51712', 'd-1p0', 'xvda+1', 'd 1p 2'])(
-    '%j, which libxl takes by accident',
+    '%j, which libxl accepts by accident',
     (name) => {
       expect(() => parseDiskName(name)).toThrow(XenError);
     },
   );
 
-  test.each([undefined, null, 51712, {}])('%p, which is no string', (name) => {
+  test.each([undefined, null, 51712, {}])('%p, which is not a string', (name) => {
     expect(() => parseDiskName(name as string)).toThrow(
       expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }),
     );
@@ -96,12 +96,12 @@ describe('diskName', () => {
     [768, 'hda'],
     [5632, 'hdc'],
     [2049, 'sda1'],
-  ])('spells %i as %s', (devid, name) => {
+  ])('names %i %s', (devid, name) => {
     expect(diskName(devid)).toBe(name);
   });
 
   test.each([0, 1, 1000, 896, 268435456, 536870912, 2147483647])(
-    'spells %i, which is of no family or has a shorter form, as the number',
+    'returns %i as a number, because no prefix covers it or a shorter form exists',
     (devid) => {
       expect(diskName(devid)).toBe(String(devid));
     },
@@ -113,7 +113,7 @@ describe('diskName', () => {
     );
   });
 
-  test('refuses what is no number', () => {
+  test('refuses a string', () => {
     expect(() => diskName('51712' as unknown as number)).toThrow(
       expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }),
     );

@@ -1,6 +1,6 @@
 import { ratesBetween } from '../../lib/sampling/rates';
 
-/** A row: requests and sectors; bytes follow from sectors. */
+/** Returns a row with these requests and sectors, and with the bytes of the sectors. */
 const row = (rdReq: number, rdSect: number, wrReq = 0, wrSect = 0, others = [0, 0, 0]) =>
   Float64Array.of(rdReq, rdSect, rdSect * 512, wrReq, wrSect, wrSect * 512, ...others);
 
@@ -17,11 +17,11 @@ const IDLE = {
   ooPerSec: 0,
 };
 
-test('a disk that does nothing has rates of 0, and no size of a request', () => {
+test('rates and request sizes of an idle disk are 0', () => {
   expect(ratesBetween(row(5, 40), row(5, 40), 0, 1)).toEqual(IDLE);
 });
 
-test('figures are for a second, sizes for a request, in kilobytes of 1024 bytes', () => {
+test('rates are per second and sizes per request, in kilobytes of 1024 bytes', () => {
   const before = row(100, 800, 10, 80, [1, 2, 3]);
   const after = row(300, 4800, 14, 96, [5, 8, 11]);
   expect(ratesBetween(before, after, 0, 2)).toEqual({
@@ -38,7 +38,7 @@ test('figures are for a second, sizes for a request, in kilobytes of 1024 bytes'
   });
 });
 
-test('each row has its own', () => {
+test('rates are those of the row at the offset', () => {
   const before = new Float64Array([...row(1, 8), ...row(0, 0)]);
   const after = new Float64Array([...row(9, 8), ...row(2, 0)]);
   expect(ratesBetween(before, after, 0, 1)).toMatchObject({ rPerSec: 8 });
@@ -48,18 +48,18 @@ test('each row has its own', () => {
 test.each([
   ['all counters, by a reconnect', row(500, 4000, 500, 4000), row(3, 24, 1, 8)],
   ['requests only, by log_stats', row(500, 4000), row(3, 4100)],
-])('counters that went backwards are a reset, not a rate: %s', (_, before, after) => {
+])('counters that decreased are reported as a reset, with rates of 0: %s', (_, before, after) => {
   expect(ratesBetween(before, after, 0, 1)).toEqual({ ...IDLE, reset: true });
 });
 
-test('what the backend does not count is -1', () => {
+test('rates of a counter that the backend does not have are -1', () => {
   const before = row(1, 8, 0, 0, [-1, -1, 0]);
   const after = row(2, 16, 0, 0, [-1, 4, 0]);
   expect(ratesBetween(before, after, 0, 1)).toMatchObject({
     reset: false,
     rPerSec: 1,
     fPerSec: -1,
-    // it appeared in between: since when it has counted is not known
+    // the counter appeared between the samples, so its start is not known
     dPerSec: -1,
     ooPerSec: 0,
   });
@@ -72,7 +72,7 @@ test('what the backend does not count is -1', () => {
   });
 });
 
-test('bigints lose nothing, however large the counters are', () => {
+test('rates of large counters in bigints are exact', () => {
   const before = BigInt64Array.from([...row(0, 0)].map(BigInt));
   before[0] = 2n ** 62n;
   const after = before.slice();

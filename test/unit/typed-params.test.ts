@@ -21,14 +21,14 @@ describe('typed parameters', () => {
     ]);
   });
 
-  test('are the first ones when fewer are wanted', () => {
+  test('are the first ones when fewer are requested', () => {
     expect(toTypedParameters(COUNTERS, 2).map(({ field }) => field)).toEqual([
       'wr_bytes',
       'wr_operations',
     ]);
   });
 
-  test('leave out what is -1, and the next ones move up', () => {
+  test('omit a counter of -1, and the next ones move up', () => {
     const fields = toTypedParameters({ ...COUNTERS, wrReq: -1 }, 2).map(({ field }) => field);
     expect(fields).toEqual(['wr_bytes', 'rd_bytes']);
   });
@@ -38,7 +38,7 @@ describe('typed parameters', () => {
     expect(toTypedParameters(big, 1)).toEqual([{ field: 'wr_bytes', type: 3, value: 2n ** 62n }]);
   });
 
-  test('are read from the counters that they need, and from no others', () => {
+  test('need the counters of the requested parameters only', () => {
     expect(countersOf(0)).toBe(0);
     expect(countersOf(2)).toBe(Counter.wrSectors | Counter.wrReq);
     expect(countersOf(6)).toBe(ALL_COUNTERS & ~Counter.discardReq);
@@ -54,12 +54,12 @@ describe('the number of parameters', () => {
     [4, 4],
     [6, 6],
     [100, 6],
-  ])('%p means %i', (wanted, count) => {
-    expect(parameterCount(wanted)).toBe(count);
+  ])('%p means %i', (nparams, count) => {
+    expect(parameterCount(nparams)).toBe(count);
   });
 
-  test.each([-1, 1.5, NaN, Infinity])('must not be %p', (wanted) => {
-    expect(() => parameterCount(wanted)).toThrow(
+  test.each([-1, 1.5, NaN, Infinity])('must not be %p', (nparams) => {
+    expect(() => parameterCount(nparams)).toThrow(
       expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }),
     );
   });
@@ -72,7 +72,7 @@ describe('the number of parameters', () => {
 });
 
 describe('flags', () => {
-  test.each([undefined, 0, 4])('%p are known', (flags) => {
+  test.each([undefined, 0, 4])('%p are accepted', (flags) => {
     expect(() => {
       checkFlags(new Options({ flags }));
     }).not.toThrow();
@@ -82,7 +82,7 @@ describe('flags', () => {
     [1, '0x1'],
     [6, '0x2'],
     [0xffffffff, '0xfffffffb'],
-  ])('%i are refused, in libvirt’s words', (flags, named) => {
+  ])('%i are refused with the message of libvirt', (flags, named) => {
     expect(() => {
       checkFlags(new Options({ flags }));
     }).toThrow(

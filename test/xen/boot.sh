@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
 # boot.sh [-s SHARE] [-r REPO] [SCRIPT [ARGUMENT...] | -c COMMAND]
 #
-# Boots the rig, runs SCRIPT (or COMMAND) in dom0 with bash, powers off, and
-# exits with its status; 124: RIG_TIMEOUT was over, 125: dom0 ended before the
-# script did. stdout is what the script prints (both its streams), nothing else.
-# Without either: a shell on dom0's console; leave it with "exit".
+# Boots the emulated Xen host, runs SCRIPT (or COMMAND) in dom0 with bash, powers
+# off, and exits with its status. Status 124: RIG_TIMEOUT expired; 125: dom0 ended
+# before the script did. stdout is the output of the script (both its streams) and
+# nothing else. Without SCRIPT and COMMAND: a shell on dom0's console, until "exit".
 #
-#   -s SHARE  the folder here that is /share in dom0, read and write, and where
-#             the script is run (default: out/$XEN/share). This script makes in
-#             it: run, log, status and consoles/ (dom0's and every guest's).
-#             One boot at a time in one SHARE.
-#   -r REPO   a folder here that is /repo in dom0, read-only.
+#   -s SHARE  the directory that is /share in dom0, read and write, and the working
+#             directory of the script (default: out/$XEN/share). boot.sh creates in
+#             it: run, log, status and consoles/ (of dom0 and of every guest).
+#             Only one boot at a time can use a SHARE.
+#   -r REPO   a directory that is /repo in dom0, read-only.
 #
 # Environment:
 #   XEN            4.17 (the default) or 4.20
 #   RIG_MEMORY     MiB of dom0 (2048); the guests have 2048 more
 #   RIG_VCPUS      vCPUs of dom0 (1)
 #   RIG_XENSTORED  oxenstored (the default) or c: xenstored
-#   RIG_LIBVIRTD   1 (the default) or 0: start libvirtd or not
-#   RIG_TIMEOUT    seconds for all of it (600)
+#   RIG_LIBVIRTD   1 (the default): libvirtd is started, or 0
+#   RIG_TIMEOUT    seconds for the whole run (600)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 die() { echo "boot.sh: $*" >&2; exit 2; }
@@ -37,12 +37,12 @@ while getopts s:r:c: option; do
   esac
 done
 shift $((OPTIND - 1))
-[[ -f $out/stamp ]] || die "out/$XEN is not built: XEN=$XEN ./build.sh"
+[[ -f $out/stamp ]] || die "out/$XEN is not built: run XEN=$XEN ./build.sh"
 
 mkdir -p "$share"
 share=$(realpath "$share")
 exec {lock}>"$share/.lock"
-flock -n "$lock" || die "$share: in use by another boot"
+flock -n "$lock" || die "$share is in use by another boot"
 rm -rf "$share"/{run,log,status,consoles}
 mkdir "$share/consoles"
 if [[ -n $command ]]; then
@@ -52,21 +52,21 @@ elif [[ $# -gt 0 ]]; then
 fi
 
 qemu=(
-  # Nehalem: Debian 12's QEMU gets an IRET with SMAP wrong in ring 3 and faults
-  # Xen's MWAIT, and libvirt finds no CPU model for an AMD one; Nehalem has none
-  # of these features.
+  # Nehalem has no SMAP and no MWAIT: Debian 12's QEMU emulates an IRET with SMAP
+  # incorrectly in ring 3 and faults Xen's MWAIT. libvirt has no CPU model for an
+  # AMD one.
   -accel 'tcg,thread=multi' -cpu Nehalem -smp $((vcpus > 2 ? vcpus : 2)) -m "$((memory + 2048))M"
   -nodefaults -no-user-config -display none -no-reboot
   -kernel "$out/xen"
   -append "console=com1 com1=115200,8n1 dom0_mem=${memory}M,max:${memory}M dom0_max_vcpus=$vcpus loglvel=warning guest_loglvl=warning spec-ctrl=no xpti=no"
-  # dom0's init finds the RIG_ ones in its environment.
+  # dom0's init has the RIG_ variables in its environment.
   -initrd "$out/vmlinux console=hvc0 loglevel=4 panic=1 mitigations=off RIG_XENSTORED=${RIG_XENSTORED:-oxenstored} RIG_LIBVIRTD=${RIG_LIBVIRTD:-1},$out/dom0.cpio"
   -virtfs "local,path=$share,mount_tag=rig.share,security_model=none,multidevs=remap"
 )
 [[ -z $repo ]] || qemu+=(-virtfs "local,path=$repo,mount_tag=rig.repo,security_model=none,multidevs=remap,readonly=on")
 
-# dom0's disks: 512 bytes logical and physical, 512 / 4096, 4096 / 4096. They
-# have no names any more when QEMU opens them, so nothing of them can stay.
+# dom0's disks: 512 bytes logical and physical, 512 / 4096, 4096 / 4096. The files
+# are removed before QEMU opens their descriptors, so that none is left behind.
 add_disk() { # name, logical and physical block size
   local file fd
   file=$(mktemp)
@@ -80,7 +80,7 @@ add_disk vda 512 512
 add_disk vdb 512 4096
 add_disk vdc 4096 4096
 
-# The console goes to a file; what the script prints comes over a port of its own.
+# The console goes to a file. The output of the script has a port of its own.
 console=$share/consoles/dom0.log
 if [[ -f $share/run ]]; then
   exec {printed}> >(exec cat)
@@ -93,8 +93,8 @@ else
   qemu+=(-chardev "stdio,id=console,signal=off,logfile=$console" -serial chardev:console)
 fi
 
-# QEMU ends with this script: by the trap, or, when there is no time for one,
-# by the signal that the kernel sends it then.
+# QEMU ends with this script: by the trap, or, if this script is killed, by the
+# signal that the kernel then sends to QEMU (pdeathsig).
 pid=''
 trap '[[ -z $pid ]] || { kill "$pid" && wait "$pid"; } 2>/dev/null || true' EXIT
 trap 'exit 130' INT
@@ -111,7 +111,7 @@ if [[ -f $share/run ]]; then
 fi
 
 if [[ $rc = 124 ]]; then
-  echo "boot.sh: not done after ${RIG_TIMEOUT:-600} seconds" >&2
+  echo "boot.sh: timeout after ${RIG_TIMEOUT:-600} seconds" >&2
 elif [[ -f $share/status ]]; then
   exit "$(<"$share/status")"
 else

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# build.sh: makes out/$XEN/{xen,vmlinux,dom0.cpio}, which boot.sh boots.
+# build.sh: creates out/$XEN/{xen,vmlinux,dom0.cpio}, which boot.sh boots.
 #
-# All of it is Debian packages, fetched from the mirror that this machine's apt
-# uses, with an apt configuration of its own: the machine's apt, its packages
-# and its lists stay as they are. Dom0 is the packages unpacked into a folder
-# (no maintainer script is run) and packed as one initramfs.
+# Everything comes from Debian packages, downloaded from the mirror that this
+# machine's apt uses, with an apt configuration of its own: the packages and the
+# lists of the machine are not changed. dom0 consists of the packages, unpacked
+# into a directory (no maintainer script is run) and packed as one initramfs.
 #
 # Environment:
 #   XEN    4.17 (Debian 12, the default) or 4.20 (Debian 13)
-#   NODE   the node binary that dom0 gets (the one on PATH)
+#   NODE   the node binary that is copied to dom0 (default: node on PATH)
 #
-# Root on Debian amd64. Nothing to do takes a second; `rm -r out` to start over
-# (downloaded packages stay in cache/).
+# Needs root on Debian amd64. Takes a second if everything is up to date. After
+# `rm -r out` everything is built again; downloaded packages stay in cache/.
 set -Eeuo pipefail
 trap 'echo "build.sh: line $LINENO failed" >&2' ERR
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -21,7 +21,7 @@ XEN=${XEN:-4.17}
 case $XEN in
   4.17) suite=bookworm ;;
   4.20) suite=trixie ;;
-  *) die "XEN=$XEN: neither 4.17 nor 4.20" ;;
+  *) die "XEN=$XEN: must be 4.17 or 4.20" ;;
 esac
 NODE=${NODE:-$(command -v node || true)}
 [[ -n $NODE ]] || die 'no node on PATH: set NODE'
@@ -46,8 +46,8 @@ dom0_modules=(
 domu_modules=(xen-blkfront)
 
 # ---------------------------------------------------------------------------
-# What is there already? The packages make cache/$XEN/base.cpio, which takes
-# half a minute. Our own few scripts come last, as a second archive behind it.
+# What is up to date? The packages make cache/$XEN/base.cpio, which takes half a
+# minute. The scripts of this directory follow it as a second archive.
 
 base_stamp="$(sha256sum build.sh) $NODE $(stat -Lc '%s %Y' "$NODE")"
 stamp="$base_stamp $(cat dom0/* domu/* | sha256sum)"
@@ -56,7 +56,7 @@ if is "$out/stamp" "$stamp"; then exit; fi
 rm -f "$out/stamp"
 
 # ---------------------------------------------------------------------------
-# apt, as on an empty system of that release.
+# Configures apt as on an empty system of that release.
 
 configure_apt() {
   local uris mirror security keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -64,7 +64,7 @@ configure_apt() {
   uris=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian')
   mirror=$(awk '$1 == "Debian" { print $2; exit }' <<<"$uris")
   security=$(awk '$1 == "Debian-Security" { print $2; exit }' <<<"$uris")
-  [[ -n $mirror ]] || die 'apt here knows no Debian mirror (apt-get update?)'
+  [[ -n $mirror ]] || die 'the apt of this machine has no Debian mirror (run apt-get update)'
 
   mkdir -p "$cache"/apt/{state/lists/partial,cache} "$cache/debs/partial"
   : >"$cache/apt/status"
@@ -73,8 +73,8 @@ configure_apt() {
     echo "deb [arch=amd64 signed-by=$keyring] $mirror $suite-updates main"
     [[ -z $security ]] || echo "deb [arch=amd64 signed-by=$keyring] $security $suite-security main"
   } >"$cache/apt/sources.list"
-  # Read after the machine's own configuration, of which proxies and the like
-  # stay in force; what it does after an update or an installation does not.
+  # apt reads this after the machine's own configuration. Proxies and similar
+  # settings of the machine stay; hooks after an update or an installation do not.
   cat >"$cache/apt/apt.conf" <<CONF
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -97,7 +97,7 @@ CONF
 
 private_apt() { apt-get -y -qq -c "$cache/apt/apt.conf" "$@"; }
 
-# The file names of the packages and of all they depend on.
+# Prints the file names of the packages and of all their dependencies.
 package_files() {
   private_apt -s install "${packages[@]}" |
     sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*\[\([a-z0-9]*\)\]).*/\1_\2_\3.deb/p' |
@@ -107,12 +107,12 @@ package_files() {
 # ---------------------------------------------------------------------------
 # dom0's packages -> cache/$XEN/base.cpio, cache/$XEN/domu, out/$XEN/vmlinux, xen
 
-unpack_packages() { # into
+unpack_packages() { # directory
   local deb
   mkdir -p "$1"/usr/{bin,sbin,lib,lib64}
   for deb in bin sbin lib lib64; do ln -s "usr/$deb" "$1/$deb"; done
   while read -r deb; do
-    case $deb in # only named by some Depends: nothing here runs them
+    case $deb in # dependencies that nothing in dom0 runs
       perl* | libperl* | python3* | libpython3* | libvirt-daemon-driver-qemu* | dpkg_* | \
         usrmerge* | initramfs* | linux-base_* | udev_* | systemd* | logrotate* | dracut*) continue ;;
     esac
@@ -122,7 +122,7 @@ unpack_packages() { # into
   done
 }
 
-# A bzImage's payload, unpacked here once: neither Xen nor xl has to do it under
+# Unpacks a bzImage's payload, so that neither Xen nor xl does it in the slow
 # emulation. Header: setup_sects 0x1f1, payload_offset 0x248, payload_length 0x24c.
 extract_vmlinux() { # bzImage, to
   local bz=$1 start length magic unpack
@@ -134,13 +134,13 @@ extract_vmlinux() { # bzImage, to
     fd377a58) unpack=xz ;;
     28b52ffd) unpack=zstd ;;
     1f8b*) unpack=gzip ;;
-    *) die "$bz: packed in a way not known here ($magic)" ;;
+    *) die "$bz: unknown compression ($magic)" ;;
   esac
   dd if="$bz" iflag=skip_bytes,count_bytes skip="$start" count="$length" bs=64k status=none |
     "$unpack" -dc >"$2"
 }
 
-# Leaves the modules that are wanted, with what they need, and unpacks them.
+# Removes all kernel modules but the listed ones and their dependencies, and unpacks these.
 reduce_modules() { # root, kernel version
   local root=$1 dir=/usr/lib/modules/$2 module keep
   keep=$(for module in "${dom0_modules[@]}" "${domu_modules[@]}"; do
@@ -161,7 +161,7 @@ reduce_modules() { # root, kernel version
   chroot "$root" depmod "$2"
 }
 
-# Copies a program of the root, and the libraries it is linked to.
+# Copies a program of the root directory, and the libraries that it is linked to.
 copy_with_libraries() { # root, program, to
   local file
   for file in "$2" $(chroot "$1" ldd "$2" | grep -o '/[^ )]*'); do
@@ -195,13 +195,13 @@ build_base() {
 
   ldconfig -r "$root"
   cp "$NODE" "$root/usr/bin/node"
-  for file in $(ldd "$NODE" | grep -o '/[^ )]*'); do # what no package brought
+  for file in $(ldd "$NODE" | grep -o '/[^ )]*'); do # libraries that no package contains
     [[ $(chroot "$root" ldconfig -p) == *"$(basename "$file")"* ]] || cp -L "$file" "$root/usr/lib/"
   done
-  for name in $("$root/usr/bin/busybox" --list); do # likewise
+  for name in $("$root/usr/bin/busybox" --list); do # commands that no package contains
     [[ -e $root/usr/bin/$name || -e $root/usr/sbin/$name ]] || ln -s busybox "$root/usr/bin/$name"
   done
-  # Only the Xen driver: libvirtd starts quicker.
+  # libvirtd starts faster with the Xen driver only.
   find "$root"/usr/lib/*/libvirt/connection-driver -type f ! -name '*libxl*' -delete
   rm -rf "$root"/var/{run,lock,log}
   mkdir -p "$root"/{proc,sys,dev,run,tmp,share,repo,boot,var/log/xen}
@@ -214,11 +214,11 @@ build_base() {
   ldconfig -r "$root"
   check_programs "$root"
 
-  # The guest's part: busybox, the xenstore client, its modules.
+  # The guest: busybox, the xenstore client, kernel modules.
   rm -rf "$cache/domu"
   mkdir -p "$cache"/domu/{bin,sbin,dev,proc,sys,tmp,modules}
   for name in $("$root/usr/bin/busybox" --list); do ln -s busybox "$cache/domu/bin/$name"; done
-  cp --remove-destination "$root/usr/bin/busybox" "$cache/domu/bin/" # it lists itself
+  cp --remove-destination "$root/usr/bin/busybox" "$cache/domu/bin/" # --list includes busybox itself
   copy_with_libraries "$root" /usr/bin/xenstore "$cache/domu"
   for name in read write ls list exists rm chmod watch; do ln "$cache/domu/usr/bin/xenstore" "$cache/domu/bin/xenstore-$name"; done
   for name in "${domu_modules[@]}"; do
@@ -230,7 +230,7 @@ build_base() {
   echo "$base_stamp" >"$cache/base.stamp"
 }
 
-# A package left out that something needs would show only in dom0.
+# Checks the programs of dom0 and their libraries, because a missing package would fail only in dom0.
 check_programs() { # root
   local program found missing
   for program in xl xentop xenstore-ls virsh libvirtd xen-qemu-system-i386 oxenstored xenstored \
@@ -251,7 +251,7 @@ if [[ ! -f $out/xen || ! -f $out/vmlinux ]] || ! is "$cache/base.stamp" "$base_s
 fi
 
 # ---------------------------------------------------------------------------
-# Our own scripts, and the guest's kernel and initramfs, on top.
+# Adds the scripts of this directory, and the guest's kernel and initramfs.
 
 top=$cache/top
 rm -rf "$top"

@@ -1,7 +1,8 @@
-// What xenstored needs of a hypervisor, for a machine that has none: preloaded into Debian's
-// xenstored. A domain is there if its ring is: the file ring-<domid> beside xenstored's socket,
-// which is what is mapped for its grant; whoever writes the number of a port, in 4 bytes, into the
-// pipe `events` there, sends an event. All else of xenstored is the real thing.
+// A stub of the hypervisor interfaces that xenstored uses, for a machine without Xen. It is
+// preloaded into Debian's xenstored, which is otherwise unchanged. All files of the stub are in the
+// directory of xenstored's socket. A domain exists if the file ring-<domid> does, which is mapped
+// as the grant of the domain's ring. An event is the number of a port, 4 bytes, written into the
+// pipe `events`.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,7 +38,7 @@ int xc_domain_getinfo(void *handle, uint32_t domid, unsigned max, void *info) {
   char ring[4096];
   ring_of(ring, sizeof(ring), domid);
   if (access(ring, F_OK) != 0) return 0;
-  // an xc_dominfo_t begins with these: domid, ssidref, flags such as "dying", why it was shut down
+  // the first fields of xc_dominfo_t: domid, ssidref, flags such as "dying", shutdown reason
   const uint32_t begin[4] = {domid};
   memcpy(info, begin, sizeof(begin));
   return 1;
@@ -100,7 +101,7 @@ int xengnttab_unmap(void *handle, void *page, uint32_t count) {
   return munmap(page, 4096ul * count);
 }
 
-// The kernel's files about the ring between dom0 and xenstored.
+// Replaces the kernel's files for the ring between dom0 and xenstored.
 static int memory_file(const char *content, size_t size) {
   int descriptor = memfd_create("xenfs", MFD_CLOEXEC);
   if (descriptor < 0 || ftruncate(descriptor, (off_t)size) < 0) abort();
@@ -108,8 +109,8 @@ static int memory_file(const char *content, size_t size) {
   return descriptor;
 }
 int open(const char *path, int flags, ...) {
-  static int (*next)(const char *, int, ...);
-  if (next == NULL) next = dlsym(RTLD_NEXT, "open");
+  static int (*real_open)(const char *, int, ...);
+  if (real_open == NULL) real_open = dlsym(RTLD_NEXT, "open");
   if (strcmp(path, "/proc/xen/xsd_port") == 0) return memory_file("1", 1);
   if (strcmp(path, "/proc/xen/xsd_kva") == 0) return memory_file("", 4096);
 
@@ -117,5 +118,5 @@ int open(const char *path, int flags, ...) {
   va_start(arguments, flags);
   mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  return next(path, flags, mode);
+  return real_open(path, flags, mode);
 }

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 /*
- * The kernel keeps a network device's counters as it keeps a vbd's: a number a file, in sysfs. A folder
- * of links to them is a disk whose counters are the kernel's own.
+ * The kernel exposes the counters of a network device in sysfs like those of a vbd: a file with a number
+ * each. A directory of symbolic links to them stands for a disk with real kernel counters.
  */
 const LINKS = {
   oo_req: 'rx_dropped',
@@ -16,15 +16,15 @@ const LINKS = {
   wr_sect: 'tx_bytes',
 };
 
-/** Where a disk of domain 1 has its statistics. */
+/** Returns the statistics directory of a disk of domain 1. */
 export function statisticsFolder(sysfs: string, devid: number): string {
   return join(sysfs, `bus/xen-backend/devices/vbd-1-${devid}/statistics`);
 }
 
 /**
- * Makes a disk of domain 1 of a network device.
+ * Creates a disk of domain 1 whose counters are those of a network device.
  *
- * @param others - devices for some of the counters.
+ * @param others - other devices, for some of the counters.
  */
 export function linkCounters(
   sysfs: string,
@@ -32,21 +32,21 @@ export function linkCounters(
   device: string,
   others: Partial<Record<keyof typeof LINKS, string>> = {},
 ): void {
-  const folder = statisticsFolder(sysfs, devid);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  const directory = statisticsFolder(sysfs, devid);
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
   for (const [file, counter] of Object.entries(LINKS)) {
-    const of = others[file as keyof typeof LINKS] ?? device;
-    symlinkSync(`/sys/class/net/${of}/statistics/${counter}`, join(folder, file));
+    const source = others[file as keyof typeof LINKS] ?? device;
+    symlinkSync(`/sys/class/net/${source}/statistics/${counter}`, join(directory, file));
   }
 }
 
-/** Plugs a network device in. Nothing is ever sent through it. */
+/** Creates a network device without traffic. */
 export function plugIn(device: string): void {
   ip('link', 'add', device, 'type', 'veth', 'peer', 'name', `${device}p`);
 }
 
-/** Plugs it out, if it is there. */
+/** Deletes a network device, if it exists. */
 export function plugOut(device: string): void {
   if (existsSync(`/sys/class/net/${device}`)) ip('link', 'del', device);
 }

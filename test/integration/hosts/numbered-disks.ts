@@ -2,13 +2,13 @@ import type { DiskInfo, DiskSet } from 'xen-block-stats';
 import { diskName } from '../../../lib/disk-name';
 
 /*
- * Each disk that there ever is has a number, which is in its source and in its counters: whoever sees
- * another number in a disk's row has seen another disk's.
+ * Each disk has a number of its own, in its source and in its counters. A row with another number than
+ * that of its disk has the counters of another disk.
  */
 
 let lastNumber = 0;
 
-/** Disks with new numbers, under the names of the first ones, the second ones and so on. */
+/** Creates disks with new numbers. Their names depend only on their index, from `from` to `to` - 1. */
 export function makeDisks(from: number, to: number) {
   return Array.from({ length: to - from }, (_, i) => {
     lastNumber += 1;
@@ -29,16 +29,16 @@ function numberOf({ source }: DiskInfo): number {
 }
 
 /**
- * Samples, and says how many rows could be read.
+ * Samples the set, and returns the number of rows with counters.
  *
- * @throws Error if one of these is not its disk's, or if one that could not be read does not say why.
+ * @throws Error if a row has the counters of another disk, or neither counters nor an error.
  */
 export function checkRows(set: DiskSet): number {
   let read = 0;
   for (const { disk, stats, error } of set.sample()) {
     if (stats === undefined) {
-      // gone, or not there yet: then it says so
-      if (error === undefined) throw new Error(`${disk.name} has neither numbers nor an error`);
+      // detached, or not attached completely: the row has an error
+      if (error === undefined) throw new Error(`${disk.name} has neither counters nor an error`);
       continue;
     }
     const number = numberOf(disk);

@@ -7,19 +7,19 @@ import { Decoder, MessageType, encode, type Message } from '../../../lib/simulat
 import type { RealXenstored } from './real-xenstored';
 
 /*
- * The page that a guest shares with xenstored: two rings of bytes, and how far each side has come in
- * them (xen/include/public/io/xs_wire.h).
+ * The page that a guest shares with xenstored: two rings of bytes, with the index of the producer and of
+ * the consumer of each (xen/include/public/io/xs_wire.h).
  */
 const PAGE = 4096;
 const RING = 1024;
 const REQUESTS = { at: 0, consumed: 2048, produced: 2052 };
-const ANSWERS = { at: RING, consumed: 2056, produced: 2060 };
+const RESPONSES = { at: RING, consumed: 2056, produced: 2060 };
 
 /** The page's grant and the event channel's port, as the guest numbers them. */
 const GRANT = 1;
 const PORT = 5;
 
-/** A guest of a real xenstored: it speaks for itself, and may do what xenstored permits it. */
+/** A guest of a real xenstored. It makes its own requests, with the permissions of a guest. */
 export class RealGuest {
   readonly #page: number;
   readonly #events: number;
@@ -31,9 +31,9 @@ export class RealGuest {
     this.#events = events;
   }
 
-  /** Introduces a domain to xenstored, as a toolstack does when it has built it. */
+  /** Introduces a domain to xenstored, as a toolstack does after it has built the domain. */
   static async introduce(xenstored: RealXenstored, domid: number): Promise<RealGuest> {
-    const page = openSync(join(xenstored.folder, `ring-${domid}`), 'wx+');
+    const page = openSync(join(xenstored.directory, `ring-${domid}`), 'wx+');
     ftruncateSync(page, PAGE);
     const toolstack = createConnection(xenstored.socket);
     const payload = Buffer.from([domid, GRANT, PORT].map((number) => `${number}\0`).join(''));
@@ -43,24 +43,24 @@ export class RealGuest {
     const [bytes] = (await once(toolstack, 'data')) as [Buffer];
     toolstack.destroy();
     if (bytes.readUInt32LE(0) !== MessageType.introduce) {
-      throw new Error(`not introduced: ${bytes.toString('latin1', 16)}`);
+      throw new Error(`xenstored did not introduce the domain: ${bytes.toString('latin1', 16)}`);
     }
-    return new RealGuest(page, openSync(join(xenstored.folder, 'events'), 'w'));
+    return new RealGuest(page, openSync(join(xenstored.directory, 'events'), 'w'));
   }
 
-  /** Writes a node. Gives `OK`, or the name of an error. */
+  /** Writes a node. Resolves to `OK`, or to the name of an error. */
   async write(path: string, value: string): Promise<string> {
-    return this.#ask(MessageType.write, `${path}\0${value}`);
+    return this.#request(MessageType.write, `${path}\0${value}`);
   }
 
-  /** Removes a node. Gives `OK`, or the name of an error. */
+  /** Removes a node. Resolves to `OK`, or to the name of an error. */
   async remove(path: string): Promise<string> {
-    return this.#ask(MessageType.rm, `${path}\0`);
+    return this.#request(MessageType.rm, `${path}\0`);
   }
 
-  /** Reads a node. Gives its value, or the name of an error. */
+  /** Reads a node. Resolves to its value, or to the name of an error. */
   async read(path: string): Promise<string> {
-    return this.#ask(MessageType.read, `${path}\0`);
+    return this.#request(MessageType.read, `${path}\0`);
   }
 
   close(): void {
@@ -68,21 +68,21 @@ export class RealGuest {
     closeSync(this.#events);
   }
 
-  async #ask(type: number, text: string): Promise<string> {
+  async #request(type: number, text: string): Promise<string> {
     this.#lastId += 1;
     const request = { type, requestId: this.#lastId, transactionId: 0 };
     let rest = encode({ ...request, payload: Buffer.from(text) });
     const deadline = performance.now() + 5000;
     for (;;) {
       rest = rest.subarray(this.#send(rest));
-      const [answer] = this.#receive();
-      if (answer !== undefined) return answer.payload.toString().replace(/\0$/, '');
-      if (performance.now() > deadline) throw new Error('xenstored does not answer the guest');
+      const [response] = this.#receive();
+      if (response !== undefined) return response.payload.toString().replace(/\0$/, '');
+      if (performance.now() > deadline) throw new Error('xenstored did not respond to the guest');
       await delay(1);
     }
   }
 
-  /** Puts what fits into the ring, and says how much it was. */
+  /** Puts the bytes that fit into the ring, and returns their number. */
   #send(bytes: Buffer): number {
     const produced = this.#index(REQUESTS.produced);
     const room = RING - (produced - this.#index(REQUESTS.consumed));
@@ -95,12 +95,12 @@ export class RealGuest {
   }
 
   #receive(): Message[] {
-    const consumed = this.#index(ANSWERS.consumed);
-    const bytes = Buffer.alloc(this.#index(ANSWERS.produced) - consumed);
+    const consumed = this.#index(RESPONSES.consumed);
+    const bytes = Buffer.alloc(this.#index(RESPONSES.produced) - consumed);
     for (let i = 0; i < bytes.length; i++) {
-      readSync(this.#page, bytes, i, 1, ANSWERS.at + ((consumed + i) % RING));
+      readSync(this.#page, bytes, i, 1, RESPONSES.at + ((consumed + i) % RING));
     }
-    if (bytes.length > 0) this.#move(ANSWERS.consumed, consumed + bytes.length);
+    if (bytes.length > 0) this.#move(RESPONSES.consumed, consumed + bytes.length);
     return [...this.#decoder.decode(bytes)];
   }
 
@@ -110,7 +110,7 @@ export class RealGuest {
     return bytes.readUInt32LE();
   }
 
-  /** Moves an index, and lets xenstored know. */
+  /** Moves an index, and sends xenstored an event. */
   #move(position: number, to: number): void {
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32LE(to);

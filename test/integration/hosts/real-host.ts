@@ -18,7 +18,7 @@ import { parseDiskName } from '../../../lib/disk-name';
 import { RealGuest } from './real-guest';
 import { RealXenstored } from './real-xenstored';
 
-/** What a test needs of a host: both kinds have it. */
+/** The methods of a host that tests use. Both kinds of hosts have them. */
 export type TestHost = Pick<
   SimulatedHost,
   | 'connectOptions'
@@ -35,15 +35,16 @@ export type TestHost = Pick<
 
 interface RealDisk {
   readonly options: DiskOptions;
-  readonly folder: DeviceFolder | undefined;
+  /** The device in sysfs; undefined for a disk that blkback does not serve. */
+  readonly device: DeviceFolder | undefined;
 }
 
-/** A host with a real xenstored, filled as xl fills it, and counters in files. */
+/** A host with a real xenstored, which has the nodes that xl writes, and with counters in files. */
 export class RealHost implements TestHost {
   readonly xenstored = new RealXenstored();
   readonly connectOptions = {
     xenstore: this.xenstored.socket,
-    sysfs: join(this.xenstored.folder, 'sys'),
+    sysfs: join(this.xenstored.directory, 'sys'),
   };
   readonly #bus = join(this.connectOptions.sysfs, 'bus/xen-backend');
   readonly #guests = new Map<number, { spec: GuestSpec; disks: Map<number, RealDisk> }>();
@@ -56,7 +57,7 @@ export class RealHost implements TestHost {
     return host;
   }
 
-  /** Starts xenstored again with what it knew: it forgets everything when it ends. */
+  /** Restarts xenstored and writes the same nodes again, because xenstored keeps none after its end. */
   async restartXenstored() {
     await this.xenstored.kill();
     await this.xenstored.start();
@@ -100,14 +101,14 @@ export class RealHost implements TestHost {
     await this.detachDisks(domid, [name]);
   }
 
-  /** As it happens on a real host: first the nodes, then the devices, and then the guest connects. */
+  /** Attaches disks in the order of a real host: nodes, devices, connection of the guest's frontend. */
   async attachDisks(domid: number, all: readonly DiskOptions[]) {
     const disks = all.map((options) => ({ backendDomid: 0, ...options }));
     await this.xenstored.write(disks.flatMap((options) => diskNodes('xl', domid, options)));
     for (const options of disks) {
       const { devid, kind } = placeDisk('xl', domid, options);
-      const served = options.backendDomid === 0 && !isEmptyDrive(options);
-      const folder = served
+      const isServed = options.backendDomid === 0 && !isEmptyDrive(options);
+      const device = isServed
         ? new DeviceFolder(
             this.#bus,
             `${kind}-${domid}-${devid}`,
@@ -115,20 +116,20 @@ export class RealHost implements TestHost {
             toCounters(options.counters),
           )
         : undefined;
-      this.#guest(domid).disks.set(devid, { options, folder });
+      this.#guest(domid).disks.set(devid, { options, device });
     }
     const connected = disks.filter((it) => it.connected !== false && !isEmptyDrive(it));
     await this.xenstored.write(connected.flatMap((options) => connectedNodes(domid, options)));
   }
 
-  /** First the nodes, then the devices. */
+  /** Detaches disks in the order of a real host: nodes, then devices. */
   async detachDisks(domid: number, names: readonly string[]) {
     const disks = names.map((name) => this.#disk(domid, name));
     await this.xenstored.remove(
       disks.flatMap(({ options }) => diskFolders('xl', domid, { backendDomid: 0, ...options })),
     );
-    for (const { options, folder } of disks) {
-      folder?.remove();
+    for (const { options, device } of disks) {
+      device?.remove();
       this.#guest(domid).disks.delete(parseDiskName(options.name));
     }
   }
@@ -138,13 +139,13 @@ export class RealHost implements TestHost {
     await this.xenstored.write(connectedNodes(domid, { backendDomid: 0, ...options }));
   }
 
-  /** Lets a guest speak to xenstored itself, and write where libxl lets it. */
+  /** Introduces a guest to xenstored, with the permissions that libxl gives it. */
   async introduce(domid: number): Promise<RealGuest> {
     const { spec, disks } = this.#guest(domid);
-    // permissions are for domains that there are
+    // xenstored sets permissions for existing domains only
     const guest = await RealGuest.introduce(this.xenstored, domid);
-    for (const folder of [`/local/domain/${domid}`, `/vm/${spec.uuid}`]) {
-      await this.xenstored.permit(folder, 'n0', `r${domid}`);
+    for (const directory of [`/local/domain/${domid}`, `/vm/${spec.uuid}`]) {
+      await this.xenstored.permit(directory, 'n0', `r${domid}`);
     }
     for (const { options } of disks.values()) {
       const { frontend, backend } = placeDisk('xl', domid, options);
@@ -155,7 +156,7 @@ export class RealHost implements TestHost {
   }
 
   async setCounters(domid: number, name: string, counters: CounterOptions) {
-    this.#disk(domid, name).folder?.set(toCounters(counters));
+    this.#disk(domid, name).device?.set(toCounters(counters));
     return Promise.resolve();
   }
 

@@ -8,11 +8,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Node } from '../../../lib/simulator/toolstack';
 
-/** Debian's xenstored, on a hypervisor that is not there (hypervisor_stub.c). */
+/** Debian's xenstored, on a stub of the hypervisor (hypervisor_stub.c). */
 export class RealXenstored {
-  readonly folder = mkdtempSync(join(tmpdir(), 'xenstored-'));
-  readonly socket = join(this.folder, 'socket');
-  readonly #stub = join(this.folder, 'hypervisor_stub.so');
+  readonly directory = mkdtempSync(join(tmpdir(), 'xenstored-'));
+  readonly socket = join(this.directory, 'socket');
+  readonly #stub = join(this.directory, 'hypervisor_stub.so');
   #daemon: ChildProcess | undefined;
 
   async start(): Promise<void> {
@@ -23,17 +23,17 @@ export class RealXenstored {
       execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', this.#stub, source, '-ldl']);
     }
     rmSync(this.socket, { force: true });
-    this.#daemon = spawn(xenstored, ['-N', '-F', join(this.folder, 'pid')], {
-      env: { ...process.env, XENSTORED_RUNDIR: this.folder, LD_PRELOAD: this.#stub },
+    this.#daemon = spawn(xenstored, ['-N', '-F', join(this.directory, 'pid')], {
+      env: { ...process.env, XENSTORED_RUNDIR: this.directory, LD_PRELOAD: this.#stub },
       stdio: 'ignore',
     });
     while (!(await this.#listens())) {
-      if (this.#daemon.exitCode !== null) throw new Error('xenstored ended at once');
+      if (this.#daemon.exitCode !== null) throw new Error('xenstored ended during its start');
       await delay(5);
     }
   }
 
-  /** Its socket is there a moment before it listens. */
+  /** Resolves to whether xenstored listens: its socket exists shortly before. */
   #listens(): Promise<boolean> {
     return new Promise((resolve) => {
       const probe = createConnection(this.socket);
@@ -53,28 +53,28 @@ export class RealXenstored {
     if (args.length > 0) await this.#xenstore('write', '--', ...args);
   }
 
-  /** Removes nodes and what is below them, and parents that have nothing else; all have to be there. */
+  /** Removes nodes with all below them, and then empty parents. All nodes must exist. */
   async remove(paths: readonly string[]): Promise<void> {
     if (paths.length > 0) await this.#xenstore('rm', '-t', ...paths);
   }
 
-  /** Says who may do what with a node and all below it: its owner first (`n1`), then others (`r0`). */
+  /** Sets the permissions of a node and all below it: the owner first (`n1`), then other domains (`r0`). */
   async permit(path: string, ...permissions: string[]): Promise<void> {
     await this.#xenstore('chmod', '-r', path, ...permissions);
   }
 
-  /** Stops it where it is (SIGSTOP) or has it go on (SIGCONT). */
+  /** Stops xenstored (SIGSTOP) or continues it (SIGCONT). */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#daemon?.kill(signal);
   }
 
-  /** Its process, for others to signal. */
+  /** The process ID of xenstored. */
   get pid(): number {
-    if (this.#daemon?.pid === undefined) throw new Error('there is no xenstored');
+    if (this.#daemon?.pid === undefined) throw new Error('xenstored is not running');
     return this.#daemon.pid;
   }
 
-  /** Kills it. */
+  /** Kills xenstored (SIGKILL). */
   async kill(): Promise<void> {
     const daemon = this.#daemon;
     this.#daemon = undefined;
@@ -84,9 +84,10 @@ export class RealXenstored {
     await ended;
   }
 
+  /** Kills xenstored, and removes its directory. */
   async stop(): Promise<void> {
     await this.kill();
-    rmSync(this.folder, { recursive: true });
+    rmSync(this.directory, { recursive: true });
   }
 
   async #xenstore(...args: string[]): Promise<void> {
@@ -102,7 +103,7 @@ function findXenstored(): string {
     .map((name) => join('/usr/lib', name, 'bin', 'xenstored'))
     .find((path) => existsSync(path));
   if (found === undefined) {
-    throw new Error('there is no xenstored: run script/bootstrap test, which installs it');
+    throw new Error('xenstored is not installed: run script/bootstrap test, which installs it');
   }
   return found;
 }

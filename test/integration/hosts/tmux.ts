@@ -4,24 +4,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How large a terminal is. */
+/** The size of a terminal, in characters. */
 interface Size {
   readonly columns: number;
   readonly rows: number;
 }
 
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
-/** A terminal with a shell in it: tmux, on a server of its own. */
+/** A terminal with a shell, in a tmux server of its own. */
 export class Tmux {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'tmux-'));
-  readonly #socket = join(this.#folder, 'socket');
+  readonly #directory = mkdtempSync(join(tmpdir(), 'tmux-'));
+  readonly #socket = join(this.#directory, 'socket');
 
-  /** Starts one, with a shell that waits for commands. */
+  /** Starts a terminal, and waits for the prompt of its shell. */
   static async start(env: Record<string, string>, size?: Partial<Size>): Promise<Tmux> {
-    const it = new Tmux(env, size);
-    await it.until('the prompt', (lines) => lines[0] === '$');
-    return it;
+    const terminal = new Tmux(env, size);
+    await terminal.until('the prompt', (lines) => lines[0] === '$');
+    return terminal;
   }
 
   private constructor(
@@ -31,12 +31,12 @@ export class Tmux {
     const variables = Object.entries({ PS1: '$ ', ...env }).map(
       ([name, value]) => `${name}=${value}`,
     );
-    // a shell that reads no files of the user's
+    // an empty environment, so that the shell reads no files of the user
     const shell = ['env', '-i', `PATH=${process.env['PATH'] ?? ''}`, ...variables, 'sh'];
     this.run('new-session', '-d', '-x', String(columns), '-y', String(rows), ...shell);
   }
 
-  /** tmux, with this terminal's server. */
+  /** Runs a tmux command on the server of this terminal, and returns its output. */
   run(...args: string[]): string {
     try {
       return execFileSync('tmux', ['-S', this.#socket, '-f', '/dev/null', '-u', ...args], {
@@ -46,28 +46,28 @@ export class Tmux {
       });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      throw new Error('there is no tmux: run script/bootstrap test, which installs it', {
+      throw new Error('tmux is not installed: run script/bootstrap test, which installs it', {
         cause: error,
       });
     }
   }
 
-  /** Types keys, by tmux' names of them (`Enter`, `C-c`, `Left`), or text. */
+  /** Sends keys, by their names in tmux (`Enter`, `C-c`, `Left`), or text. */
   type(...keys: string[]): void {
     this.run('send-keys', ...keys);
   }
 
-  /** What is on the screen, line by line. */
+  /** Returns the lines of the screen. */
   screen(): string[] {
     return this.run('capture-pane', '-p').split('\n');
   }
 
-  /** What is on the screen, with colours as escape sequences. */
+  /** Returns the screen, with colours as escape sequences. */
   colouredScreen(): string {
     return this.run('capture-pane', '-p', '-e');
   }
 
-  /** What the terminal is set to: the alternate screen, cursor and line ends, in tmux' words. */
+  /** Returns the modes of the terminal (alternate screen, cursor, line wrap), in tmux' format variables. */
   modes(): string {
     const modes = ['alternate_on', 'cursor_flag', 'wrap_flag', 'keypad_flag', 'insert_flag'];
     return this.run('display-message', '-p', modes.map((mode) => `${mode}=#{${mode}}`).join(' '));
@@ -77,9 +77,9 @@ export class Tmux {
     this.run('resize-window', '-x', String(columns), '-y', String(rows));
   }
 
-  /** Waits for the screen to be so. */
+  /** Waits until a condition holds for the lines of the screen, and returns them. */
   async until(what: string, holds: (lines: string[]) => boolean): Promise<string[]> {
-    const deadline = performance.now() + PATIENCE_MS;
+    const deadline = performance.now() + TIMEOUT_MS;
     for (;;) {
       const lines = this.screen();
       if (holds(lines)) return lines;
@@ -92,6 +92,6 @@ export class Tmux {
 
   close(): void {
     this.run('kill-server');
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.#directory, { recursive: true });
   }
 }

@@ -1,4 +1,5 @@
-// Known amounts of I/O on every kind of sector: what was done, what we say, what virsh and xentop say.
+// Compares the numbers of the package with known amounts of I/O, with virsh and with xentop, for every
+// kind of sector.
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
 import { BIN, connect, domblkstat, domid, inGuest, sh, virsh } from './rig.mjs';
@@ -30,7 +31,7 @@ describe('bytes', () => {
   });
 
   for (const { name, inside, physical } of DISKS) {
-    test(`${name}, with physical sectors of ${physical}: each number is what was done`, () => {
+    test(`${name}, with physical sectors of ${physical}: the counters grow by the I/O`, () => {
       const disk = guest.disk(name);
       assert.equal(disk.info.physicalSectorSize, physical);
       const first = disk.read();
@@ -43,10 +44,10 @@ describe('bytes', () => {
          blkdiscard -o 0 -l ${MIB} /dev/${inside}`,
       );
       const last = disk.read();
-      const done = Object.fromEntries(
+      const growth = Object.fromEntries(
         Object.entries(last).map(([key, value]) => [key, value - first[key]]),
       );
-      assert.deepEqual(done, {
+      assert.deepEqual(growth, {
         rdReq: 64,
         rdSectors: (4 * MIB) / 512,
         rdBytes: 4 * MIB,
@@ -60,12 +61,12 @@ describe('bytes', () => {
       assert.equal(guest.blockStats(name, { sectorSize: 512 }).wrBytes, last.wrBytes);
     });
 
-    test(`${name}: blockStats is virsh domblkstat to the last digit`, () => {
+    test(`${name}: blockStats equals virsh domblkstat`, () => {
       assert.deepEqual(guest.blockStats(name), domblkstat('a', name));
       assert.equal(guest.blockStats(name).wrBytes, guest.disk(name).read().wrSectors * physical);
     });
 
-    test(`${name}: stat prints what virsh prints, line by line`, () => {
+    test(`${name}: stat prints the lines of virsh domblkstat`, () => {
       assert.equal(sh(`${BIN} stat a ${name} 2>/dev/null`), trimmed(`domblkstat a ${name}`));
       assert.equal(
         sh(`${BIN} stat a ${name} --human 2>/dev/null`),
@@ -74,7 +75,7 @@ describe('bytes', () => {
     });
   }
 
-  test('the sum over all disks is virsh’s, and is the sum', () => {
+  test('the sum over all disks equals that of virsh, and the sum of the disks', () => {
     assert.deepEqual(guest.blockStats(''), domblkstat('a'));
     const disks = DISKS.map(({ name }) => guest.blockStats(name));
     assert.equal(
@@ -84,7 +85,7 @@ describe('bytes', () => {
     assert.equal(sh(`${BIN} stat a 2>/dev/null`), trimmed('domblkstat a'));
   });
 
-  test('xentop has the same requests and sectors', () => {
+  test('xentop shows the same requests and sectors', () => {
     const lines = sh('xentop -b -i1 -x').matchAll(
       /VBD BlkBack\s+(\d+) .*?RD:\s*(\d+)\s+WR:\s*(\d+)\s+RSECT:\s*(\d+)\s+WSECT:\s*(\d+)/g,
     );
@@ -97,7 +98,7 @@ describe('bytes', () => {
     assert.equal(xentop.size, DISKS.length);
   });
 
-  test('list says what the disks are', () => {
+  test('list describes the disks', () => {
     const [{ domid: number, disks }] = JSON.parse(sh(`${BIN} list a --json`));
     assert.equal(number, domid('a'));
     assert.deepEqual(
@@ -107,7 +108,7 @@ describe('bytes', () => {
   });
 });
 
-/** virsh ends with an empty line, which is no part of the numbers. */
+/** Returns the output of virsh without its last, empty line. */
 function trimmed(args) {
   return virsh(args).replace(/\n+$/, '\n');
 }

@@ -1,4 +1,4 @@
-// Who watches: sets of disks, `top` and the exporter, while guests start, use their disks and stop.
+// Sets of disks, `top` and the exporter, while a guest starts, does I/O and stops.
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,25 +24,25 @@ describe('live', () => {
     sh('xl destroy l 2>/dev/null; losetup -d /dev/loop0; true');
   });
 
-  /** What a set says of a disk of the guest. */
+  /** Returns the row of a disk of the guest in a set. */
   const row = (name, from = set) =>
     [...from].find(({ disk }) => disk.domain === 'l' && disk.name === name);
-  /** So many requests of 64 KiB: dd's buffer must be a large one, or it is none for direct reads. */
+  /** Makes read requests of 64 KiB: a small buffer of dd is not suitable for direct reads. */
   const read = (device, count) =>
     inGuest(
       'l',
       `dd if=/dev/${device} of=/dev/null bs=64k count=${count} iflag=direct 2>/dev/null`,
     );
 
-  test('a set has the disks of a guest that starts', async () => {
+  test('a set adds the disks of a guest that starts', async () => {
     sh('mkdom l vda=xvda vdb=xvdb,ro');
-    await until('its disks are there', () => events.length === 2);
+    await until('the set has its disks', () => events.length === 2);
     assert.deepEqual(events.splice(0), ['+l/xvda', '+l/xvdb']);
     assert.equal(set.disks.filter(({ domain }) => domain === 'l').length, 2);
     assert.equal(set.disks[0].domid, domid('l'));
   });
 
-  test('its rows are what the kernel has counted, in true bytes', () => {
+  test('its rows have the kernel’s counters, in true bytes', () => {
     set.sample();
     const before = row('xvdb').stats;
     read('xvdb', 4);
@@ -52,7 +52,7 @@ describe('live', () => {
     assert.equal(stats.rdBytes - before.rdBytes, 256 * 1024);
   });
 
-  test('rates are what was done, by the clock', () => {
+  test('rates are the I/O divided by the time', () => {
     const index = set.disks.findIndex(({ domain, name }) => domain === 'l' && name === 'xvda');
     const start = set.sample().timestamp;
     read('xvda', 20);
@@ -64,7 +64,7 @@ describe('live', () => {
     assert.equal(rates.reset, false);
   });
 
-  test('the kernel’s xenbus device tells the same as xenstored’s socket', async () => {
+  test('a connection through the kernel’s xenbus device gives the same as one through xenstored’s socket', async () => {
     const other = connect({ xenstore: '/dev/xen/xenbus' });
     try {
       assert.deepEqual(other.domain('l').disks(), xen.domain('l').disks());
@@ -82,13 +82,13 @@ describe('live', () => {
     assert.deepEqual(events.splice(0), ['+l/xvdc', '-l/xvdc']);
   });
 
-  test('top prints what a guest does', async () => {
+  test('top prints the rates of a guest', async () => {
     const top = spawn(BIN, ['top', '--batch', '--count', '1', '--interval', '15']);
     const ended = once(top, 'close');
     let printed = '';
     top.stdout.on('data', (data) => (printed += data));
-    // its first sample is what it counts from
-    await until('it holds the counters', () => openFiles(top.pid).includes('/rd_req'));
+    // the rates count from the first sample
+    await until('top has opened the counters', () => openFiles(top.pid).includes('/rd_req'));
     read('xvda', 90);
     assert.deepEqual(await ended, [0, null]);
     const cells = printed
@@ -100,7 +100,7 @@ describe('live', () => {
     assert.ok(Math.abs(Number(kilobytes) * 15 - 90 * 64) < 9 * 64, printed);
   });
 
-  test('the exporter serves the kernel’s counters, and no more when the guest has stopped', async () => {
+  test('the exporter serves the kernel’s counters until the guest stops', async () => {
     const exporter = spawn(BIN, ['serve', '--listen', '127.0.0.1:0']);
     try {
       const [line] = await once(exporter.stdout, 'data');
@@ -112,7 +112,7 @@ describe('live', () => {
       );
       assert.equal(Number(value?.[1]), counter(domid('l'), 51712, 'rd_req'));
       virsh('destroy l');
-      await until('the set has no disk of it', () => row('xvda') === undefined);
+      await until('the set has no disk of the guest', () => row('xvda') === undefined);
       const end = performance.now() + 60_000;
       while ((await scrape()).includes('domain="l"')) assert.ok(performance.now() < end);
       assert.match(await scrape(), /^xen_block_watching 1$/m);
@@ -124,5 +124,5 @@ describe('live', () => {
   });
 });
 
-/** What a process has open. */
+/** Lists the open files of a process. */
 const openFiles = (pid) => sh(`ls -l /proc/${pid}/fd 2>/dev/null || true`);

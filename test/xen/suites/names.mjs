@@ -1,4 +1,5 @@
-// Every spelling of a disk's name, through xl (libvirt's own are in bytes.mjs): Xen's devid is ours.
+// Compares the devids of disk names with those that Xen assigns, for every spelling that xl accepts.
+// bytes.mjs has those that libvirt accepts.
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
 import { connect, domid, failure, parseDiskName, sh } from './rig.mjs';
@@ -26,7 +27,7 @@ describe('names', () => {
   before(() => {
     NAMES.forEach((name, i) => {
       sh(`truncate -s 4M /tmp/name${i}; losetup /dev/loop${i} /tmp/name${i}`);
-      // one after the other: all their hotplug scripts at once would take xl too long here
+      // one after the other, because all hotplug scripts at once would exceed the timeout of xl
       if (i === 0) sh(`mkdom --xl --paused n loop0=${name}`);
       else sh(`xl block-attach n vdev=${name},format=raw,target=/dev/loop${i}`);
     });
@@ -39,19 +40,19 @@ describe('names', () => {
     NAMES.forEach((_, i) => sh(`losetup -d /dev/loop${i}`));
   });
 
-  test('the devids that Xen gave are ours', () => {
-    const given = sh('xl block-list n')
+  test('the devids are those that Xen assigned', () => {
+    const assigned = sh('xl block-list n')
       .split('\n')
       .slice(1)
       .map((line) => Number.parseInt(line, 10))
       .filter((devid) => !Number.isNaN(devid));
     assert.deepEqual(
       NAMES.map(parseDiskName).sort((a, b) => a - b),
-      given.sort((a, b) => a - b),
+      assigned.sort((a, b) => a - b),
     );
     assert.deepEqual(
       guest.disks().map(({ devid }) => devid),
-      given,
+      assigned,
     );
   });
 
@@ -71,7 +72,7 @@ describe('names', () => {
   });
 
   for (const name of REFUSED) {
-    test(`${name} is refused by xl and by us`, () => {
+    test(`${name} is refused by xl and by parseDiskName`, () => {
       assert.match(
         failure(`xl block-attach n format=raw,vdev=${name},target=/dev/vda`),
         /Invalid parameter|Unable to|failed|bad|unable/i,

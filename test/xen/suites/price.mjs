@@ -1,5 +1,5 @@
-// What an answer costs here, in time and in system calls. The machine is emulated: only the ratios and
-// the counts mean something. Prints a table in Markdown.
+// Measures the time and the system calls of a call in dom0. The machine is emulated: only the ratios and
+// the counts are meaningful. Prints a table in Markdown.
 import { spawnSync } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ function time(repeat, run) {
   );
 }
 
-/** virsh kept open, asked line by line. */
+/** Measures requests to a running virsh, one line each. */
 async function virshKeptOpen(repeat) {
   const shell = spawn('virsh', ['-c', 'xen:///system'], { stdio: ['pipe', 'pipe', 'ignore'] });
   const lines = createInterface({ input: shell.stdout })[Symbol.asyncIterator]();
@@ -30,13 +30,13 @@ async function virshKeptOpen(repeat) {
       const { value } = await lines.next();
       if (value.includes('flush_operations')) break;
     }
-    if (i > 0) times.push(performance.now() - start); // the first one connects
+    if (i > 0) times.push(performance.now() - start); // the first one includes the connection
   }
   shell.stdin.end('quit\n');
   return median(times);
 }
 
-/** The system calls of one read on a held disk. */
+/** Returns the system calls of a read of an open disk. */
 function systemCallsOfRead(call) {
   const program = `
     const xen = require('xen-block-stats').connect({ sectorSize: 512 });
@@ -56,7 +56,7 @@ function count(lines) {
   return [...counts].map(([name, times]) => `${times} ${name}`).join(', ');
 }
 
-/** What libvirtd does for one virsh domblkstat. */
+/** Returns the number of system calls of libvirtd during one virsh domblkstat. */
 function systemCallsOfLibvirtd() {
   const pid = readFileSync('/run/libvirtd.pid', 'utf8').trim();
   const tracer = spawn('strace', ['-f', '-qq', '-o', '/tmp/libvirtd', '-p', pid]);
@@ -67,7 +67,8 @@ function systemCallsOfLibvirtd() {
   return readFileSync('/tmp/libvirtd', 'utf8').split('\n').length - 1;
 }
 
-const total = (command) => {
+/** Returns the number of system calls of a command. */
+const systemCallsOf = (command) => {
   sh(`strace -f -qq -o /tmp/all ${command} >/dev/null 2>&1`);
   return readFileSync('/tmp/all', 'utf8').split('\n').length - 1;
 };
@@ -76,9 +77,9 @@ sh('mkdom m vda=xvda');
 const xen = connect();
 const guest = xen.domain('m');
 const disk = guest.disk('xvda');
-const folder = `/sys/bus/xen-backend/devices/vbd-${domid('m')}-51712/statistics`;
+const directory = `/sys/bus/xen-backend/devices/vbd-${domid('m')}-51712/statistics`;
 const FILES = ['rd_req', 'rd_sect', 'wr_req', 'wr_sect', 'f_req', 'ds_req', 'oo_req'];
-for (let i = 0; i < 20000; i++) disk.read(); // as it is after a while in an agent
+for (let i = 0; i < 20000; i++) disk.read(); // warms up, as in a long-running agent
 for (let i = 0; i < 20000; i++) guest.blockStats('xvda');
 
 const hot = time(2000, () => guest.blockStats('xvda'));
@@ -86,27 +87,27 @@ const rows = [
   [
     '`virsh domblkstat`, a process each time',
     time(5, () => virsh('domblkstat m xvda')),
-    `${total('virsh -c xen:///system domblkstat m xvda')} by virsh, ${systemCallsOfLibvirtd()} by libvirtd`,
+    `${systemCallsOf('virsh -c xen:///system domblkstat m xvda')} by virsh, ${systemCallsOfLibvirtd()} by libvirtd`,
   ],
   ['`virsh`, kept open', await virshKeptOpen(20), ''],
-  ['`xentop -b -i1`', time(5, () => sh('xentop -b -i1')), String(total('xentop -b -i1'))],
+  ['`xentop -b -i1`', time(5, () => sh('xentop -b -i1')), String(systemCallsOf('xentop -b -i1'))],
   [
     '`xen-block-stats stat`, a process each time',
     time(3, () => sh(`${BIN} stat m xvda`)),
-    String(total(`${BIN} stat m xvda`)),
+    String(systemCallsOf(`${BIN} stat m xvda`)),
   ],
   [
     '`connect()` to the first number, in a process',
     time(20, () => {
-      const own = connect();
-      own.domain('m').blockStats('xvda');
-      own.close();
+      const connection = connect();
+      connection.domain('m').blockStats('xvda');
+      connection.close();
     }),
     '',
   ],
   [
     'seven `fs.readFileSync`',
-    time(500, () => FILES.map((file) => Number(readFileSync(`${folder}/${file}`, 'utf8')))),
+    time(500, () => FILES.map((file) => Number(readFileSync(`${directory}/${file}`, 'utf8')))),
     '',
   ],
   ['`disk.read()`', time(2000, () => disk.read()), systemCallsOfRead('disk.read()')],
@@ -118,12 +119,12 @@ const table = rows.map(
 );
 writeFileSync(
   '/share/results.md',
-  `# What an answer costs in dom0
+  `# The cost of a call in dom0
 
 Measured by \`npm run test:xen -- price\` on Xen ${sh('xl info xen_version').trim()}, Linux ${sh('uname -r').trim()}, Node.js ${process.versions.node},
-libvirt ${sh('virsh -V | head -n 1').match(/[0-9.]+$/m)?.[0] ?? ''}, in QEMU's emulation. Emulation distorts times: the ratios and the counts are the result.
+libvirt ${sh('virsh -V | head -n 1').match(/[0-9.]+$/m)?.[0] ?? ''}, in QEMU's emulation. Emulation distorts times: only the ratios and the counts are meaningful.
 
-| one answer | microseconds | times \`blockStats\` | system calls |
+| one call | microseconds | times \`blockStats\` | system calls |
 | --- | --- | --- | --- |
 ${table.join('\n')}
 `,

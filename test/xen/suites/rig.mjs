@@ -1,4 +1,4 @@
-// What the suites use of the rig, in dom0.
+// The functions that suites use in dom0.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -8,19 +8,19 @@ const require = createRequire(`${PROJECT}/`);
 const xenBlockStats = require('xen-block-stats');
 export const { parseDiskName } = xenBlockStats;
 
-/** Connects, with more patience than usual: in the emulation xenstored takes its time. */
+/** Connects with a long timeout, because xenstored is slow in the emulation. */
 export const connect = (options) => xenBlockStats.connect({ timeoutMs: 20000, ...options });
 
 export const BIN = `${PROJECT}/node_modules/.bin/xen-block-stats`;
 
-/** Runs a shell command and gives what it printed; fails with all of it. */
+/** Runs a shell command and returns its output. Throws with the output if it fails. */
 export function sh(command) {
   const { stdout, stderr, status } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${command}\nstatus ${status}\n${stdout}${stderr}`);
   return stdout;
 }
 
-/** The same for a command that fails: what it says, without "error: ". */
+/** Runs a shell command that must fail, and returns its messages. */
 export function failure(command) {
   const { stderr, status } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
   if (status === 0) throw new Error(`${command}: succeeded`);
@@ -35,13 +35,13 @@ export const domid = (name) => Number(sh(`xl domid ${name}`));
 export const inGuest = (name, command) =>
   execFileSync('domu', [name, command], { encoding: 'utf8' }).trim();
 
-/** The kernel's own file. */
+/** Reads a counter from its file in sysfs. */
 export const counter = (domain, devid, file) =>
   Number(
     readFileSync(`/sys/bus/xen-backend/devices/vbd-${domain}-${devid}/statistics/${file}`, 'utf8'),
   );
 
-/** Waits for a condition, and fails when it does not come. */
+/** Waits until a condition holds. Throws after the timeout. */
 export async function until(what, condition, seconds = 60) {
   const end = performance.now() + seconds * 1000;
   while (!condition()) {
@@ -50,7 +50,7 @@ export async function until(what, condition, seconds = 60) {
   }
 }
 
-/** The fields of libvirt's struct, as virsh domblkstat prints them. */
+/** Returns the fields of libvirt's struct from the output of virsh domblkstat. */
 export function domblkstat(domain, disk = '') {
   const { rd_req, rd_bytes, wr_req, wr_bytes, errs } = Object.fromEntries(
     virsh(`domblkstat ${domain} ${disk}`)
@@ -62,12 +62,12 @@ export function domblkstat(domain, disk = '') {
   return { rdReq: rd_req, rdBytes: rd_bytes, wrReq: wr_req, wrBytes: wr_bytes, errs };
 }
 
-/** The error that a call throws, as `code: message`. */
+/** Returns the error that a call throws, as `code: message`. */
 export function thrown(call) {
   try {
     call();
   } catch (error) {
     return `${error.code}: ${error.message}`;
   }
-  throw new Error('nothing was thrown');
+  throw new Error('the call did not throw');
 }

@@ -1,4 +1,4 @@
-// What an unprivileged user can do in dom0, and on which versions of Node.js it all works.
+// An unprivileged user in dom0, and several versions of Node.js.
 import { strict as assert } from 'node:assert';
 import { readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -8,13 +8,13 @@ describe('rights and versions', () => {
   before(() => sh('mkdom r vda=xvda'));
   after(() => virsh('destroy r'));
 
-  test('nobody may read the kernel’s counters, and may not ask xenstored', () => {
-    const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
-    const folder = `/sys/bus/xen-backend/devices/vbd-${domid('r')}-51712/statistics`;
-    assert.equal(sh(`${nobody} cat ${folder}/rd_req`), '3\n');
+  test('the user nobody can read the kernel’s counters, and cannot connect to xenstored', () => {
+    const asNobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
+    const directory = `/sys/bus/xen-backend/devices/vbd-${domid('r')}-51712/statistics`;
+    assert.equal(sh(`${asNobody} cat ${directory}/rd_req`), '3\n');
     const program = `try { require('xen-block-stats').connect() } catch ({ code, message }) { console.log(code, message) }`;
     assert.equal(
-      sh(`cd ${PROJECT} && ${nobody} node -e "${program}"`),
+      sh(`cd ${PROJECT} && ${asNobody} node -e "${program}"`),
       'ERR_XENSTORE_CONNECT cannot connect to xenstored: EACCES (is it running here, and is this user allowed to ask it?)\n',
     );
   });

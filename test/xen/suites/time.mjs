@@ -1,4 +1,4 @@
-// What becomes of a disk that is held while the world around it changes.
+// An open disk whose device, frontend or domain changes.
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
 import { connect, counter, domblkstat, domid, inGuest, sh, thrown, until, virsh } from './rig.mjs';
@@ -23,7 +23,7 @@ describe('time', () => {
   const attach = (device) =>
     virsh(`attach-disk t /dev/${device} xvdc --driver phy --sourcetype block --live`);
 
-  test('a disk that is detached is gone; attached again, the handle goes on', async () => {
+  test('a handle fails after its disk was detached, and reads the disk after it was attached again', async () => {
     attach('loop0');
     const guest = xen.domain('t');
     await until('the guest has the disk', () => counter(guest.domid, 51744, 'rd_req') === 3);
@@ -45,7 +45,7 @@ describe('time', () => {
     virsh('detach-disk t xvdc --live');
   });
 
-  test('another disk of the same name is never the old handle’s', async () => {
+  test('a handle does not read another disk of the same name', async () => {
     attach('loop0');
     const guest = xen.domain('t');
     const disk = guest.disk('xvdc');
@@ -56,12 +56,12 @@ describe('time', () => {
       thrown(() => disk.read()),
       /^ERR_XEN_INVALID_DISK: invalid path: xvdc \(it is another disk/,
     );
-    await until('its numbers', () => guest.blockStats('xvdc').rdReq === 3);
+    await until('the guest has read the disk', () => guest.blockStats('xvdc').rdReq === 3);
     assert.equal(guest.disk('xvdc').info.source, '/dev/loop1');
     virsh('detach-disk t xvdc --live');
   });
 
-  test('a frontend that lets go starts from 0, and so do we', async () => {
+  test('the counters start from 0 after the frontend was unbound', async () => {
     const disk = xen.domain('t').disk('xvda');
     assert.ok(disk.read().rdReq >= 3);
     inGuest('t', 'echo vbd-51712 >/sys/bus/xen/drivers/vbd/unbind');
@@ -71,43 +71,46 @@ describe('time', () => {
     assert.deepEqual(xen.domain('t').blockStats('xvda'), domblkstat('t', 'xvda'));
   });
 
-  test('a domain that restarts is another domain', async () => {
+  test('a restarted domain is another domain', async () => {
     const guest = xen.domain('t');
     const disk = guest.disk('xvda');
     virsh('reboot t');
     await until(
-      'the old one is gone',
+      'the old domain has ended',
       () => sh('xl domid t 2>/dev/null || true').trim() !== String(guest.domid),
     );
-    await until('the new one is there', () => sh('xl domid t 2>/dev/null || true').trim() !== '');
+    await until(
+      'the new domain has started',
+      () => sh('xl domid t 2>/dev/null || true').trim() !== '',
+    );
     assert.match(
       thrown(() => disk.read()),
       /^ERR_XEN_DOMAIN_NOT_RUNNING: domain is not running/,
     );
     sh('domu t');
-    const again = xen.domain('t');
-    assert.equal(again.domid, domid('t'));
-    assert.notEqual(again.domid, guest.domid);
-    assert.deepEqual(again.blockStats('xvda'), domblkstat('t', 'xvda'));
+    const restarted = xen.domain('t');
+    assert.equal(restarted.domid, domid('t'));
+    assert.notEqual(restarted.domid, guest.domid);
+    assert.deepEqual(restarted.blockStats('xvda'), domblkstat('t', 'xvda'));
   });
 
-  test('a domain that is destroyed is not running', () => {
+  test('a destroyed domain is reported as not running', () => {
     const guest = xen.domain('t');
     const disk = guest.disk('xvda');
     disk.read();
     virsh('destroy t');
-    const words = /^ERR_XEN_DOMAIN_NOT_RUNNING: domain is not running/;
+    const notRunning = /^ERR_XEN_DOMAIN_NOT_RUNNING: domain is not running/;
     assert.match(
       thrown(() => disk.read()),
-      words,
+      notRunning,
     );
     assert.match(
       thrown(() => guest.blockStats('xvda')),
-      words,
+      notRunning,
     );
     assert.match(
       thrown(() => guest.blockStats('')),
-      words,
+      notRunning,
     );
     assert.match(
       thrown(() => xen.domain('t')),
@@ -115,7 +118,7 @@ describe('time', () => {
     );
   });
 
-  test('a domain that is paused before its frontend connected has no sector size yet', async () => {
+  test('a domain that is paused before its frontend connects has no sector size', async () => {
     sh('mkdom --paused p vdb=xvda');
     const guest = xen.domain('p');
     const disk = guest.disk('xvda');

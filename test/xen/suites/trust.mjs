@@ -1,12 +1,12 @@
-// A guest that writes what it likes about its disks: nobody's numbers change.
+// A guest that rewrites its own nodes of its disks: no numbers change.
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
 import { connect, inGuest, sh, virsh } from './rig.mjs';
 
 describe('trust', () => {
   let xen;
-  let before_;
-  const everything = () =>
+  let initial;
+  const readAll = () =>
     ['evil', 'good'].map((name) => {
       const guest = xen.domain(name);
       return { disks: guest.disks(), stats: guest.blockStats('xvda'), sum: guest.blockStats('') };
@@ -16,7 +16,7 @@ describe('trust', () => {
     sh('mkdom evil vdb=xvda');
     sh('mkdom good vdc=xvda');
     xen = connect();
-    before_ = everything();
+    initial = readAll();
   });
   after(() => {
     xen.close();
@@ -24,28 +24,29 @@ describe('trust', () => {
     virsh('destroy good');
   });
 
-  const LINK = 'device/vbd/51712/backend';
+  const BACKEND_NODE = 'device/vbd/51712/backend';
   const attempts = {
-    'another guest’s backend': () => {
+    'writes another guest’s backend': () => {
       const { domid } = xen.domain('good');
-      return `xenstore-write ${LINK} /local/domain/0/backend/vbd/${domid}/51712`;
+      return `xenstore-write ${BACKEND_NODE} /local/domain/0/backend/vbd/${domid}/51712`;
     },
-    'a folder of its own, with a sector size of its own': () => {
+    'writes a directory of its own, with a sector size of its own': () => {
       const own = `/local/domain/${xen.domain('evil').domid}/data/x`;
-      return `xenstore-write ${own}/physical-sector-size 1048576 ${LINK} ${own}`;
+      return `xenstore-write ${own}/physical-sector-size 1048576 ${BACKEND_NODE} ${own}`;
     },
-    'a path with ..': () => `xenstore-write ${LINK} /local/domain/0/backend/vbd/1/../2/51712`,
-    'a virtual device of another number': () =>
+    'writes a path with ..': () =>
+      `xenstore-write ${BACKEND_NODE} /local/domain/0/backend/vbd/1/../2/51712`,
+    'writes another number into virtual-device': () =>
       `xenstore-write device/vbd/51712/virtual-device 51728`,
-    nothing: () => `xenstore-rm ${LINK}`,
-    'no frontend at all': () => `xenstore-rm device/vbd/51712/virtual-device`,
+    'removes the path of the backend': () => `xenstore-rm ${BACKEND_NODE}`,
+    'removes virtual-device': () => `xenstore-rm device/vbd/51712/virtual-device`,
   };
   for (const [what, command] of Object.entries(attempts)) {
-    test(`its link to the backend is ${what}`, () => {
+    test(`no numbers change when a guest ${what}`, () => {
       inGuest('evil', command());
-      assert.deepEqual(everything(), before_);
+      assert.deepEqual(readAll(), initial);
       const fresh = connect();
-      assert.deepEqual(fresh.domain('evil').blockStats('xvda'), before_[0].stats);
+      assert.deepEqual(fresh.domain('evil').blockStats('xvda'), initial[0].stats);
       fresh.close();
     });
   }

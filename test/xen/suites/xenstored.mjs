@@ -1,4 +1,4 @@
-// With the C xenstored, which can be stopped: disks that are open do without it.
+// The C xenstored, which can be stopped: open disks are read without it.
 import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -17,7 +17,7 @@ describe('the C xenstored', () => {
     sh('xl destroy c');
   });
 
-  test('says what disks there are', () => {
+  test('lists the disks', () => {
     assert.deepEqual(
       xen
         .domain('c')
@@ -31,7 +31,7 @@ describe('the C xenstored', () => {
     assert.equal(xen.domain('c').blockStats('xvdb').rdBytes, 8 * 12288);
   });
 
-  test('stopped for longer than timeoutMs: open disks are read, questions time out, then all is well', async () => {
+  test('while it is stopped, open disks are read and requests time out; afterwards requests succeed', async () => {
     const guest = xen.domain('c');
     const disk = guest.disk('xvda');
     guest.blockStats('xvdb');

@@ -1,5 +1,5 @@
-// Checks that StatisticsDirectory() gives a path whose parts are those that it was given. Input:
-// domid, devid and the directory of devices, a blank between them.
+// Checks that StatisticsDirectory() returns a path that consists of the given parts. Input: domid,
+// devid and the directory of devices, separated by blanks.
 
 #include <cstdint>
 #include <cstdio>
@@ -39,6 +39,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   char expected[64];
   std::snprintf(expected, sizeof(expected), "vbd-%u-%u", domid, devid);
-  Require(name == expected, "the vbd's directory has its name");
+  Require(name == expected, "the vbd's directory is named vbd-<domid>-<devid>");
   return 0;
 }

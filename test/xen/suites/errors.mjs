@@ -1,9 +1,9 @@
-// What is refused is refused in libvirt's words.
+// Errors have the messages of libvirt.
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
 import { BIN, connect, domblkstat, sh, thrown, virsh, virshFailure } from './rig.mjs';
 
-describe('words', () => {
+describe('errors', () => {
   let xen;
   let guest;
 
@@ -20,45 +20,45 @@ describe('words', () => {
     virsh('undefine off');
   });
 
-  /** What libvirt says at the end: `invalid path: xvdz`. */
-  const libvirtSays = (args) =>
+  /** Returns the message of libvirt, such as `invalid path: xvdz`, without its prefix. */
+  const libvirtMessage = (args) =>
     virshFailure(args)
       .split('\n')
       .at(-1)
       .replace(/^error: ([A-Z][^:]*: )?/, '');
 
-  test('a disk that is not there', () => {
-    const words = libvirtSays('domblkstat w xvdz');
-    assert.equal(words, 'invalid path: xvdz');
+  test('an unknown disk', () => {
+    const message = libvirtMessage('domblkstat w xvdz');
+    assert.equal(message, 'invalid path: xvdz');
     assert.equal(
       thrown(() => guest.blockStats('xvdz')),
-      `ERR_XEN_INVALID_DISK: ${words} (domain w has hdc, xvda, xvdb, xvde, xvdf)`,
+      `ERR_XEN_INVALID_DISK: ${message} (domain w has hdc, xvda, xvdb, xvde, xvdf)`,
     );
   });
 
-  test('a source that is not there', () => {
-    const words = libvirtSays('domblkstat w /dev/nosuch');
-    assert.ok(thrown(() => guest.blockStats('/dev/nosuch')).includes(words));
+  test('an unknown source', () => {
+    const message = libvirtMessage('domblkstat w /dev/nosuch');
+    assert.ok(thrown(() => guest.blockStats('/dev/nosuch')).includes(message));
   });
 
   test('a source that two disks share', () => {
-    const words = libvirtSays('domblkstat w /dev/vdb');
-    assert.equal(words, 'invalid path: /dev/vdb');
+    const message = libvirtMessage('domblkstat w /dev/vdb');
+    assert.equal(message, 'invalid path: /dev/vdb');
     assert.equal(
       thrown(() => guest.blockStats('/dev/vdb')),
-      `ERR_XEN_INVALID_DISK: ${words} (it is the source of xvde, xvdf of domain w)`,
+      `ERR_XEN_INVALID_DISK: ${message} (it is the source of xvde, xvdf of domain w)`,
     );
   });
 
-  test('a domain that is off: nobody but libvirt knows it', () => {
-    assert.equal(libvirtSays('domblkstat off xvda'), 'domain is not running');
+  test('a domain that is shut off, which only libvirt lists', () => {
+    assert.equal(libvirtMessage('domblkstat off xvda'), 'domain is not running');
     assert.match(
       thrown(() => xen.domain('off')),
       /^ERR_XEN_NO_DOMAIN: .*'off'/,
     );
   });
 
-  test('a domain that does not exist', () => {
+  test('an unknown domain', () => {
     assert.match(virshFailure('domblkstat nosuch xvda'), /failed to get domain 'nosuch'/);
     assert.match(
       thrown(() => xen.domain('nosuch')),
@@ -69,26 +69,26 @@ describe('words', () => {
   test('Domain-0, which has no disks', () => {
     assert.equal(
       thrown(() => xen.domain('Domain-0').blockStats('xvda')),
-      `ERR_XEN_INVALID_DISK: ${libvirtSays('domblkstat Domain-0 xvda')} (domain Domain-0 has no disks)`,
+      `ERR_XEN_INVALID_DISK: ${libvirtMessage('domblkstat Domain-0 xvda')} (domain Domain-0 has no disks)`,
     );
   });
 
-  test('the sum over the disks of Domain-0, which has none, is what virsh prints', () => {
+  test('the sum over the disks of Domain-0, which has none, equals that of virsh', () => {
     const printed = sh(`${BIN} stat Domain-0`);
     assert.equal(printed, virsh('domblkstat Domain-0').replace(/\n+$/, '\n'));
     assert.equal(xen.domain(0).blockStats('').errs, -1);
   });
 
   test('a disk that QEMU serves', () => {
-    const words = libvirtSays('domblkstat w xvdb');
-    assert.equal(words, 'unsupported disk driver qemu');
+    const message = libvirtMessage('domblkstat w xvdb');
+    assert.equal(message, 'unsupported disk driver qemu');
     assert.ok(
-      thrown(() => guest.blockStats('xvdb')).startsWith(`ERR_XEN_UNSUPPORTED_DRIVER: ${words}`),
+      thrown(() => guest.blockStats('xvdb')).startsWith(`ERR_XEN_UNSUPPORTED_DRIVER: ${message}`),
     );
   });
 
-  /** Whether virsh refuses a disk: an empty drive is a qdisk on Xen 4.17, and a loop device on 4.20. */
-  const refused = (disk) => {
+  /** Returns whether virsh refuses a disk. An empty drive is a qdisk on Xen 4.17, and a loop device on 4.20. */
+  const isRefused = (disk) => {
     try {
       domblkstat('w', disk);
       return false;
@@ -97,10 +97,10 @@ describe('words', () => {
     }
   };
 
-  test('an empty CD-ROM drive is listed, and refused if virsh refuses it', () => {
+  test('an empty CD-ROM drive is listed, and fails if it fails in virsh', () => {
     const drive = guest.disks().find(({ name }) => name === 'hdc');
     assert.equal(drive.deviceType, 'cdrom');
-    if (refused('hdc')) {
+    if (isRefused('hdc')) {
       assert.equal(drive.source, undefined);
       assert.match(
         thrown(() => guest.blockStats('hdc')),
@@ -111,13 +111,13 @@ describe('words', () => {
     }
   });
 
-  test('the sum with such disks among them fails, and works with partial', () => {
+  test('the sum over such disks fails, and skips them with { partial: true }', () => {
     assert.ok(virshFailure('domblkstat w').length > 0);
     assert.throws(() => guest.blockStats(''));
     const { skipped, ...stats } = guest.blockStats('', { partial: true });
     const names = ['hdc', 'xvda', 'xvdb', 'xvde', 'xvdf'];
-    assert.deepEqual(skipped.map(({ disk }) => disk).sort(), names.filter(refused));
-    const disks = names.filter((name) => !refused(name)).map((name) => domblkstat('w', name));
+    assert.deepEqual(skipped.map(({ disk }) => disk).sort(), names.filter(isRefused));
+    const disks = names.filter((name) => !isRefused(name)).map((name) => domblkstat('w', name));
     assert.deepEqual(
       stats,
       disks.reduce((sum, disk) =>

@@ -1,18 +1,20 @@
-// Runs XenstoreClients in many threads, for the sanitizers: asker SOCKET
+// Runs XenstoreClients in many threads, for the sanitizers: client_driver SOCKET
 //
 // Each line of the input is a command:
-//   ask THREADS TIMES TIMEOUT_MS    that many threads, each with its own client, make that many
-//                                   requests each; with 0 threads, the main thread makes them with
-//                                   the client that it keeps
-//   watch THREADS TIMES TIMEOUT_MS  the same, but for each of them a client is made, watches (if it
-//                                   is not answered, on a second connection), waits for a watch
-//                                   event, ends one of its watches, and is destroyed
-//   reconnect THREADS 1 TIMEOUT_MS  that many threads, each with its own client, watch; when all do
-//                                   it prints "watching"; each then waits until its connection is
-//                                   lost, and makes a request until xenstored answers again
-//   renew                           destroys the client that the main thread keeps, and makes a
-//                                   new one
-// After each command it prints how many requests had each outcome.
+//   request THREADS TIMES TIMEOUT_MS
+//     THREADS threads, each with its own client, make TIMES requests each. With 0 threads, the main
+//     thread makes them with the client that it keeps.
+//   watch THREADS TIMES TIMEOUT_MS
+//     THREADS threads do this TIMES times: create a client, watch (on a second connection, if the
+//     first request is unanswered), wait for a watch event, end one of the watches, destroy the
+//     client.
+//   reconnect THREADS 1 TIMEOUT_MS
+//     THREADS threads, each with its own client, watch. When all of them watch, prints "watching".
+//     Each thread then waits until its connection is lost, and makes requests until xenstored
+//     responds again.
+//   renew
+//     Destroys the client that the main thread keeps, and creates a new one.
+// Prints the number of requests with each outcome after each command.
 
 #include <array>
 #include <atomic>
@@ -46,10 +48,10 @@ struct Tally {
   int& operator[](Outcome outcome) { return outcomes[static_cast<size_t>(outcome)]; }
 };
 
-// Pauses before a request that timed out is tried again: it may have failed at once.
+// Pauses before a retry of a request that timed out, because such a request may fail at once.
 void Pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
 
-void Ask(XenstoreClient* client, int times, double timeout_ms, Tally* tally) {
+void MakeRequests(XenstoreClient* client, int times, double timeout_ms, Tally* tally) {
   for (int i = 0; i < times; ++i) {
     const Deadline deadline(timeout_ms);
     const XenstoreClient::Response response =
@@ -69,7 +71,7 @@ class Notifications {
     changed_.Notify();
   }
 
-  // Returns whether there is one before the deadline.
+  // Waits for a notification. Returns false if there is none before the deadline.
   bool Wait(const Deadline& deadline) {
     std::unique_lock<std::mutex> lock(mutex_);
     const bool is_notified = changed_.WaitUntil(lock, deadline, [this] { return is_pending_; });
@@ -88,7 +90,7 @@ class Watcher {
  public:
   explicit Watcher(const std::string& socket) : client_(socket, [this] { notifications_.Add(); }) {}
 
-  // Posts a request and waits for its response. Post() itself may time out: then the request is
+  // Posts a request and waits for its response. Post() itself may time out. The request is then
   // posted again until the deadline.
   Outcome Request(Operation operation, const std::vector<std::string>& paths,
                   const Deadline& deadline) {
@@ -104,7 +106,7 @@ class Watcher {
     return Outcome::kTimedOut;
   }
 
-  // Waits for a notification and takes the events. Returns whether there is one before the
+  // Waits for a notification and takes the events. Returns false if there is none before the
   // deadline.
   bool Wait(const Deadline& deadline) {
     if (!notifications_.Wait(deadline)) return false;
@@ -127,7 +129,7 @@ class Watcher {
   bool is_changed_ = false;
   bool is_lost_ = false;
   Notifications notifications_;
-  XenstoreClient client_;  // destroyed first: it must not notify any more then
+  XenstoreClient client_;  // last member: destroyed before the members that its notifications use
 };
 
 const std::vector<std::string> kWatched = {"/local/domain", "/local/domain/1/name"};
@@ -146,7 +148,8 @@ void WatchOnce(const std::string& socket, double timeout_ms, Tally* tally) {
   if (watcher.is_changed()) ++tally->events;
 }
 
-// still_to_watch: how many threads do not watch yet.
+// Watches, and reconnects when the connection is lost. still_to_watch: the number of threads that
+// do not watch yet.
 void Reconnect(const std::string& socket, double timeout_ms, std::atomic<int>* still_to_watch,
                Tally* tally) {
   const Deadline deadline(timeout_ms);
@@ -163,8 +166,8 @@ void Reconnect(const std::string& socket, double timeout_ms, std::atomic<int>* s
   ++(*tally)[outcome];
 }
 
-// Runs the work in that many threads at a time. Every other one uses the default socket, which
-// XENSTORED_PATH says, in place of the given one.
+// Runs the work in THREADS threads at a time. Every second thread uses the default socket, from
+// XENSTORED_PATH, instead of the given one.
 template <typename Work>
 Tally InThreads(int threads, const std::string& socket, Work work) {
   std::vector<Tally> tallies(static_cast<size_t>(threads));
@@ -198,21 +201,24 @@ int main(int argc, char** argv) {
     if (command == "renew") {
       kept = std::make_unique<XenstoreClient>(socket);
     } else if (command == "watch") {
-      tally = InThreads(threads, socket, [=](const std::string& its_socket, Tally* its) {
-        for (int i = 0; i < times; ++i) WatchOnce(its_socket, timeout_ms, its);
-      });
+      tally =
+          InThreads(threads, socket, [=](const std::string& thread_socket, Tally* thread_tally) {
+            for (int i = 0; i < times; ++i) WatchOnce(thread_socket, timeout_ms, thread_tally);
+          });
     } else if (command == "reconnect") {
       std::atomic<int> still_to_watch(threads);
-      tally = InThreads(threads, socket, [&](const std::string& its_socket, Tally* its) {
-        Reconnect(its_socket, timeout_ms, &still_to_watch, its);
-      });
+      tally =
+          InThreads(threads, socket, [&](const std::string& thread_socket, Tally* thread_tally) {
+            Reconnect(thread_socket, timeout_ms, &still_to_watch, thread_tally);
+          });
     } else if (threads == 0) {
-      Ask(kept.get(), times, timeout_ms, &tally);
+      MakeRequests(kept.get(), times, timeout_ms, &tally);
     } else {
-      tally = InThreads(threads, socket, [=](const std::string& its_socket, Tally* its) {
-        XenstoreClient client(its_socket);
-        Ask(&client, times, timeout_ms, its);
-      });
+      tally =
+          InThreads(threads, socket, [=](const std::string& thread_socket, Tally* thread_tally) {
+            XenstoreClient client(thread_socket);
+            MakeRequests(&client, times, timeout_ms, thread_tally);
+          });
     }
     std::cout << tally[Outcome::kAnswered] << " answered, " << tally[Outcome::kTimedOut]
               << " timed out, " << tally[Outcome::kConnectFailed] << " not connected, "

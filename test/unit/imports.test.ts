@@ -1,0 +1,89 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { preProcessFile } from 'typescript';
+
+const LIB = join(__dirname, '..', '..', 'lib');
+
+/** The parts of lib/ from top to bottom, a layer each line: a directory ends with a slash. */
+const LAYERS = [
+  ['cli/'],
+  ['metrics/', 'simulator/'],
+  ['index.ts'],
+  ['connection.ts'],
+  ['sampling/'],
+  ['domain.ts'],
+  ['domain-disks.ts'],
+  ['disk.ts'],
+  ['xenstore/', 'backends/'],
+  ['host.ts'],
+  ['libvirt/'],
+  ['options.ts'],
+  ['native.ts', 'disk-name.ts'],
+  ['errors.ts'],
+];
+
+/** The files that the simulator may import besides its own. */
+const SIMULATOR_IMPORTS = ['disk-name.ts', 'errors.ts', 'options.ts', 'xenstore/backend-kinds.ts'];
+
+const PATHS = readdirSync(LIB, { recursive: true, encoding: 'utf8' });
+const FILES = PATHS.filter((path) => /(?<!\.d)\.ts$/.test(path));
+
+/** Returns the files of lib/ that a file imports, type-only imports included. */
+function importsOf(file: string): string[] {
+  const { importedFiles } = preProcessFile(readFileSync(join(LIB, file), 'utf8'));
+  return importedFiles
+    .filter(({ fileName }) => fileName.startsWith('.'))
+    .map(({ fileName }) => join(dirname(file), fileName))
+    .map((path) => [`${path}.ts`, join(path, 'index.ts')].find((it) => FILES.includes(it)) ?? path);
+}
+
+const IMPORTS = new Map(FILES.map((file) => [file, importsOf(file)]));
+const ALL = [...IMPORTS].flatMap(([from, files]) => files.map((to) => ({ from, to })));
+
+const partOf = (file: string) => LAYERS.flat().find((part) => `${file}/`.startsWith(part)) ?? '';
+const layerOf = (file: string) => LAYERS.findIndex((parts) => parts.includes(partOf(file)));
+
+/** Returns a circle of imports that a path of imports leads to, or undefined. */
+function findCircle(path: string[], done: Set<string>): string[] | undefined {
+  const last = path.at(-1) ?? '';
+  for (const file of done.has(last) ? [] : (IMPORTS.get(last) ?? [])) {
+    const circle = path.includes(file) ? [...path, file] : findCircle([...path, file], done);
+    if (circle !== undefined) return circle.slice(circle.indexOf(circle.at(-1) ?? ''));
+  }
+  done.add(last);
+  return undefined;
+}
+
+/** Expects that no import is wrong, and names those that are. */
+function expectNone(isWrong: (it: { from: string; to: string }) => boolean): void {
+  expect(ALL.filter(isWrong).map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
+}
+
+describe('a file of lib/', () => {
+  test('belongs to a layer, and has a name that says what it holds', () => {
+    const vague = ['utils', 'helpers', 'common', 'misc'];
+    const wrong = (it: string) => layerOf(it) === -1 || vague.includes(basename(it, '.ts'));
+    expect(FILES.filter(wrong)).toEqual([]);
+  });
+
+  test('imports only files of its own part and of lower layers', () => {
+    expectNone(({ from, to }) => partOf(from) !== partOf(to) && layerOf(from) >= layerOf(to));
+  });
+
+  test('is in no circle of imports', () => {
+    const done = new Set<string>();
+    const circles = FILES.map((file) => findCircle([file], done)?.join(' -> '));
+    expect(circles.find((circle) => circle !== undefined)).toBeUndefined();
+  });
+
+  const isSimulator = (file: string) => partOf(file) === 'simulator/';
+
+  test('imports the simulator only if it is of the simulator, or cli/demo.ts', () => {
+    expectNone(({ from, to }) => isSimulator(to) && !isSimulator(from) && from !== 'cli/demo.ts');
+  });
+
+  test('of the simulator imports its own part and a few others only', () => {
+    const allowed = (file: string) => isSimulator(file) || SIMULATOR_IMPORTS.includes(file);
+    expectNone(({ from, to }) => isSimulator(from) && !allowed(to));
+  });
+});
