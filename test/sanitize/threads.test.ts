@@ -37,7 +37,10 @@ function build(sanitizers: string): string {
   const sources = [
     'test/sanitize/asker.cc',
     'binding/xenstore_client.cc',
+    'binding/xenstore_session.cc',
+    'binding/socket_variable.cc',
     'binding/libxenstore.cc',
+    'binding/thread.cc',
   ];
   execFileSync('g++', [...flags, '-o', program, ...sources, '-ldl'], { cwd: root });
   return program;
