@@ -19,7 +19,7 @@ pthread_rwlock_t variable_lock = PTHREAD_RWLOCK_INITIALIZER;
 }  // namespace
 
 SocketVariable::SocketVariable(const std::string& socket, double milliseconds) {
-  timespec now;  // pthread_rwlock_timedwrlock knows this clock only
+  timespec now;  // the clock of pthread_rwlock_timedwrlock
   clock_gettime(CLOCK_REALTIME, &now);
   const timespec until = Deadline(now, milliseconds).time;
   is_set_ = pthread_rwlock_timedwrlock(&variable_lock, &until) == 0;

@@ -58,7 +58,7 @@ class VbdSet {
     Failure failure;  // why the vbd is not open
   };
 
-  // Has a thread grow the process's descriptor table before so many more vbds need it.
+  // Has a thread grow the process's descriptor table for this many more vbds.
   void GrowDescriptorTable(size_t vbds);
   // Opens a vbd, and holds its files if the budget has room.
   Row Open(Key key);

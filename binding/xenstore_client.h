@@ -54,8 +54,8 @@ class XenstoreClient {
   };
 
   // The number of names after which the paths of watch events are cut off. The six names of
-  // /local/domain/0/backend/vbd/1 identify the domain whose disks have changed: its watch events
-  // are one entry, however many there are.
+  // /local/domain/0/backend/vbd/1 identify the domain whose disks have changed: all its watch
+  // events are one entry.
   static constexpr int kPathNames = 6;
 
   // socket: the path of xenstored's socket; empty: libxenstore's default.
