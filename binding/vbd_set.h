@@ -35,8 +35,9 @@ class VbdSet {
   // Closes prepared vbds. Ignores those that are not prepared.
   void Discard(const std::vector<Key>& vbds);
 
-  // Replaces the rows. rows: vbds in ascending order, which are prepared or have a row already; any
-  // other one is not open. Closes the other vbds. Returns how many rows are not open.
+  // Replaces the rows, and closes the vbds that have none afterwards. rows: vbds in ascending
+  // order. Takes a prepared vbd, or the row that the vbd has already; otherwise the row is not open
+  // (ENOENT). Returns how many rows are not open.
   size_t Assign(const std::vector<Key>& rows);
 
   // The number of rows.

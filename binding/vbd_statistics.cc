@@ -15,12 +15,14 @@ constexpr int64_t kBytesPerSector = 512;
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 constexpr int kMissing = -1;
 
+// A counter's file, and the column that its number goes to.
 struct CounterFile {
   const char* name;
   unsigned column;
-  bool sectors;  // the next column holds the same in bytes
+  bool sectors;  // the next column holds the bytes of these sectors
 };
 
+// In the order of Counter.
 constexpr std::array<CounterFile, kCounters> kFiles = {{
     {"rd_req", kColumnRdReq, false},
     {"rd_sect", kColumnRdSectors, true},
@@ -31,6 +33,7 @@ constexpr std::array<CounterFile, kCounters> kFiles = {{
     {"oo_req", kColumnOutOfRequests, false},
 }};
 
+// In the order of Column.
 constexpr std::array<const char*, kColumns> kColumnNames = {
     "rdReq",   "rdSectors", "rdBytes",    "wrReq",         "wrSectors",
     "wrBytes", "flushReq",  "discardReq", "outOfRequests",
@@ -46,14 +49,12 @@ static_assert(kColumnNames.back() != nullptr, "every column has a name");
 constexpr std::array<Counter, kCounters> kOpenOrder = {kWrSect, kRdSect, kDsReq, kFReq,
                                                        kWrReq,  kRdReq,  kOoReq};
 
-// Opens a file or a directory for reading, and retries after a signal. Returns -1, with errno, on
-// failure.
+// Opens a file or a directory without blocking, which a FIFO otherwise would. Retries after a
+// signal. Returns -1, with errno, on failure.
 int OpenRetrying(int directory, const char* path, int flags) {
   int descriptor;
   do {
-    descriptor =
-        openat(directory, path,
-               flags | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: opening a FIFO must not block
+    descriptor = openat(directory, path, flags | O_CLOEXEC | O_NONBLOCK);
   } while (descriptor < 0 && errno == EINTR);
   return descriptor;
 }

@@ -22,8 +22,7 @@ namespace xen_block_stats {
 // client makes a new session. The public methods are for the JavaScript thread.
 class XenstoreClient::Session {
  public:
-  // Returns false while as many threads of this process are abandoned as may be: no session is to
-  // be started then.
+  // Returns whether a session may be started: not while four threads of this process are abandoned.
   static bool CanStart();
 
   // Starts the thread, which connects. Returns null, with errno, if the process can have no more

@@ -97,7 +97,7 @@ describe('top', () => {
       await it.until('no newcomer', (lines) => !lines.join().includes('newcomer'));
     });
 
-    test('handles its keys: d, Right, /, Enter and Escape', async () => {
+    test('handles the keys d, Right, /, Enter and Escape', async () => {
       const it = await start('--interval 0.1');
       it.type('d');
       await it.until('domains', (lines) => /^web1 +2 /.test(lines[3] ?? ''));
@@ -220,12 +220,15 @@ describe('top', () => {
       ['after an uncaught error', (it) => process.kill(pid(it), 'SIGUSR2'), 1],
     ])('%s', async (way, end, status) => {
       // throws outside of the code of top
-      const bomb = join(directory, 'bomb.cjs');
-      writeFileSync(bomb, "process.on('SIGUSR2', () => { throw new Error('boom') });");
+      const thrower = join(directory, 'thrower.cjs');
+      writeFileSync(
+        thrower,
+        "process.on('SIGUSR2', () => { throw new Error('thrown by the test') });",
+      );
       const it = await Tmux.start({
         LANG: 'C.UTF-8',
         TERM: 'screen',
-        ...(way.includes('error') ? { NODE_OPTIONS: `--require=${bomb}` } : {}),
+        ...(way.includes('error') ? { NODE_OPTIONS: `--require=${thrower}` } : {}),
       });
       tmux = it;
       it.type(`stty -a > ${directory}/before; echo earlier output`, 'Enter');
@@ -243,7 +246,7 @@ describe('top', () => {
       const lines = await it.until('the end', (lines) => lineOf(lines, `status ${status}`) > 0);
       expect(lines).toContain('earlier output');
       expect(lines.join('\n')).not.toContain('DOMAIN');
-      if (way.includes('error')) expect(lines.join('\n')).toContain('Error: boom');
+      if (way.includes('error')) expect(lines.join('\n')).toContain('Error: thrown by the test');
       expect(it.modes()).toBe(before);
       it.type(`stty -a | diff - ${directory}/before && echo the same`, 'Enter');
       await it.until('no difference', (lines) => lines.includes('the same'));
@@ -284,7 +287,7 @@ describe('top', () => {
       return { stdout, stderr, status };
     }
 
-    test('prints --count reports', () => {
+    test('prints as many reports as --count says', () => {
       const { stdout, stderr, status } = run('--count', '2', '--sort', 'domain');
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       expect(stdout).not.toContain('\x1b');

@@ -24,31 +24,31 @@ function after(keys: (Key | string)[], view: View = INITIAL): View | undefined {
 /** A key with a name. */
 const named = (name: string): Key => ({ name, sequence: `\x1b${name}` });
 
-describe('a key', () => {
-  test('quits: q and Ctrl-C, Ctrl-C also while a filter is typed', () => {
+describe('handleKey', () => {
+  test('quits on q, and on Ctrl-C also while a filter is typed', () => {
     expect(after(['q'])).toBeUndefined();
     expect(after([{ name: 'c', ctrl: true, sequence: '\x03' }])).toBeUndefined();
     expect(after(['/w', { name: 'c', ctrl: true, sequence: '\x03' }])).toBeUndefined();
   });
 
-  test('pauses and resumes: p and space', () => {
+  test('pauses and resumes on p and space', () => {
     expect(after(['p'])?.isPaused).toBe(true);
     expect(after(['p', { name: 'space', sequence: ' ' }])?.isPaused).toBe(false);
   });
 
-  test('switches between disks and domains and shows the first row: d', () => {
+  test('switches between disks and domains on d, and shows the first row', () => {
     expect(after(['d'], { ...INITIAL, skipped: 3 })).toMatchObject({ by: 'domain', skipped: 0 });
     expect(after(['dd'])?.by).toBe('disk');
   });
 
-  test('sorts by the column at the left or right, around the ends: <, >, left and right', () => {
+  test('sorts by the adjacent column on <, >, left and right, around the ends', () => {
     expect(after(['<'])?.sort).toBe('oo/s');
     expect(after([named('left'), named('left')])?.sort).toBe('d/s');
     expect(after(['>'])?.sort).toBe('domain');
     expect(after(['>', named('left')])?.sort).toBe('kB/s');
   });
 
-  test('types a filter after /, with q as a letter', () => {
+  test('edits the filter after /, with q as a letter', () => {
     expect(after(['/sq l'])).toMatchObject({ filter: 'sq l', isTyping: true });
     expect(after(['/web1', named('backspace'), '2', named('return')])).toEqual({
       ...INITIAL,
@@ -60,12 +60,12 @@ describe('a key', () => {
     );
   });
 
-  test('clears the filter: Esc', () => {
+  test('clears the filter on Esc', () => {
     expect(after(['/web', named('escape')])).toEqual(INITIAL);
     expect(after(['/web', named('return'), named('escape')])).toEqual(INITIAL);
   });
 
-  test('scrolls as far as there are rows: up, down, page up and page down', () => {
+  test('scrolls on up, down, page up and page down, as far as there are rows', () => {
     expect(after([named('down')])?.skipped).toBe(1);
     expect(after([named('up')])?.skipped).toBe(0);
     expect(after([named('pagedown')])?.skipped).toBe(10);
@@ -73,7 +73,7 @@ describe('a key', () => {
     expect(after([named('pagedown'), named('pagedown'), named('pageup')])?.skipped).toBe(5);
   });
 
-  test('without a meaning changes nothing', () => {
+  test('ignores other keys', () => {
     expect(after(['xyz', named('f1'), { name: 'l', ctrl: true, sequence: '\x0c' }])).toEqual(
       INITIAL,
     );
