@@ -1,26 +1,40 @@
-// What the addon exports: three classes, and the limit of open files.
+// Registers what the addon exports: lib/native.ts describes it as the interface Native.
 
 #include <napi.h>
 #include <sys/resource.h>
 
+#include <array>
+#include <cstddef>
+
 #include "js_vbd.h"
 #include "js_vbd_set.h"
 #include "js_xenstore_client.h"
+#include "vbd_statistics.h"
 
 namespace xen_block_stats {
 namespace {
 
-// How many files this process may have open.
+// Returns how many files this process may have open (RLIMIT_NOFILE, the soft limit).
 Napi::Value OpenFilesLimit(const Napi::CallbackInfo& info) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   return Napi::Number::New(info.Env(), static_cast<double>(limit.rlim_cur));
 }
 
+// Converts names to a JavaScript array of strings.
+template <size_t length>
+Napi::Array ToValue(Napi::Env env, const std::array<const char*, length>& names) {
+  Napi::Array array = Napi::Array::New(env, length);
+  for (uint32_t i = 0; i < length; ++i) array.Set(i, Napi::String::New(env, names[i]));
+  return array;
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["Vbd"] = JsVbd::Define(env);
   exports["VbdSet"] = JsVbdSet::Define(env);
   exports["XenstoreClient"] = JsXenstoreClient::Define(env);
+  exports["counterFiles"] = ToValue(env, CounterFiles());
+  exports["columns"] = ToValue(env, ColumnNames());
   exports["openFilesLimit"] = Napi::Function::New<OpenFilesLimit>(env, "openFilesLimit");
   return exports;
 }

@@ -10,12 +10,14 @@
 
 namespace xen_block_stats {
 
-// A point in time on CLOCK_MONOTONIC, which process.hrtime() has too.
+// A point in time on CLOCK_MONOTONIC, the clock of process.hrtime().
 struct Deadline {
   timespec time;
 
+  // The time this many milliseconds from now. It may be negative, and have fractions.
   explicit Deadline(double milliseconds_from_now) : Deadline(Now(), milliseconds_from_now) {}
 
+  // The time this many milliseconds after another one.
   Deadline(timespec start, double milliseconds) : time(start) {
     const double seconds = std::floor(milliseconds / 1000);
     time.tv_sec += static_cast<time_t>(seconds);
@@ -26,12 +28,14 @@ struct Deadline {
     }
   }
 
+  // Returns the milliseconds from now; negative after the deadline.
   double MillisecondsLeft() const {
     const timespec now = Now();
     return static_cast<double>(time.tv_sec - now.tv_sec) * 1000 +
            static_cast<double>(time.tv_nsec - now.tv_nsec) / 1e6;
   }
 
+  // Returns the time of CLOCK_MONOTONIC.
   static timespec Now() {
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -39,7 +43,7 @@ struct Deadline {
   }
 };
 
-// A condition variable on CLOCK_MONOTONIC: std::condition_variable needs glibc 2.30 for that.
+// A condition variable on CLOCK_MONOTONIC. std::condition_variable needs glibc 2.30 for that clock.
 class Condition {
  public:
   Condition() {
@@ -53,9 +57,11 @@ class Condition {
   Condition(const Condition&) = delete;
   Condition& operator=(const Condition&) = delete;
 
+  // Wakes all threads that wait.
   void Notify() { pthread_cond_broadcast(&condition_); }
 
-  // Waits until it is done, or until the deadline. Returns whether it is done.
+  // Waits until done() returns true, or until the deadline. Returns the last result of done(),
+  // which is called with the lock held.
   template <typename Predicate>
   bool WaitUntil(std::unique_lock<std::mutex>& lock, const Deadline& deadline, Predicate done) {
     while (!done()) {

@@ -1,8 +1,9 @@
 #pragma once
 
-// A binary that is built on a new system needs the newest version of each symbol, although older
-// versions do the same. With this header it needs no more than the oldest systems that run Node 20
-// have: glibc 2.28 and the libstdc++ of GCC 8. Every file that calls these functions includes it.
+// Selects the oldest version of each symbol. By default, a binary that is built on a new system
+// needs the newest version, although the older ones do the same. With this header the addon loads
+// on the oldest systems that run Node.js 20: glibc 2.28 and the libstdc++ of GCC 8. Every file that
+// calls one of these functions includes it.
 
 #if defined(__GLIBC__) && defined(__x86_64__)
 __asm__(".symver dlopen,dlopen@GLIBC_2.2.5");

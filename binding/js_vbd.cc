@@ -41,7 +41,6 @@ Napi::Value JsVbd::Read(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), failure.Encoded());
 }
 
-// Nothing is written if it fails.
 template <typename Number>
 Failure JsVbd::ReadInto(Number* row, CounterSet counters) {
   std::array<Number, kColumns> numbers;

@@ -9,6 +9,7 @@ namespace xen_block_stats {
 // The JavaScript class Vbd. lib/native.ts describes its methods.
 class JsVbd : public Napi::ObjectWrap<JsVbd> {
  public:
+  // Returns the constructor.
   static Napi::Function Define(Napi::Env env);
 
   explicit JsVbd(const Napi::CallbackInfo& info);
@@ -16,6 +17,7 @@ class JsVbd : public Napi::ObjectWrap<JsVbd> {
  private:
   Napi::Value Open(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
+  // Reads into a row. Writes nothing when it fails.
   template <typename Number>
   Failure ReadInto(Number* row, CounterSet counters);
   void Close(const Napi::CallbackInfo&) { vbd_.Close(); }

@@ -8,7 +8,7 @@
 namespace xen_block_stats {
 namespace {
 
-// Two numbers for each vbd: domid and devid.
+// Converts a Uint32Array with two numbers for each vbd: domid and devid.
 std::vector<VbdSet::Key> ToKeys(const Napi::Value& value) {
   const Napi::Uint32Array array = value.As<Napi::Uint32Array>();
   std::vector<VbdSet::Key> keys;
@@ -19,6 +19,7 @@ std::vector<VbdSet::Key> ToKeys(const Napi::Value& value) {
   return keys;
 }
 
+// Returns the time of CLOCK_MONOTONIC.
 int64_t MonotonicNanoseconds() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -57,7 +58,7 @@ Napi::Value JsVbdSet::Sample(const Napi::CallbackInfo& info) {
   int64_t* integers = array.Data<int64_t>(set_.size() * kColumns);
   uint32_t* failures = TypedArray(info[1]).Data<uint32_t>(set_.size());
   int64_t* clock = TypedArray(info[2]).Data<int64_t>(2);
-  // An array without elements has no memory.
+  // The memory of an array without elements is null, which suffices for a set without rows.
   const bool has_room = set_.size() == 0 || (failures != nullptr && (doubles || integers));
   if (!has_room || clock == nullptr) return Napi::Number::New(info.Env(), -1);
   clock[1] = clock[0];

@@ -9,6 +9,7 @@ namespace xen_block_stats {
 // The JavaScript class VbdSet. lib/native.ts describes its methods.
 class JsVbdSet : public Napi::ObjectWrap<JsVbdSet> {
  public:
+  // Returns the constructor.
   static Napi::Function Define(Napi::Env env);
 
   explicit JsVbdSet(const Napi::CallbackInfo& info);

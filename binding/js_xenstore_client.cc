@@ -10,6 +10,7 @@ namespace {
 using Operation = XenstoreClient::Operation;
 using Outcome = XenstoreClient::Outcome;
 
+// Converts the name of an operation.
 Operation ToOperation(const Napi::Value& value) {
   const std::string name = value.As<Napi::String>().Utf8Value();
   if (name == "read") return Operation::kRead;
@@ -17,6 +18,7 @@ Operation ToOperation(const Napi::Value& value) {
   return name == "watch" ? Operation::kWatch : Operation::kUnwatch;
 }
 
+// Converts an array of strings.
 std::vector<std::string> ToPaths(const Napi::Value& value) {
   const Napi::Array array = value.As<Napi::Array>();
   std::vector<std::string> paths;
@@ -27,6 +29,7 @@ std::vector<std::string> ToPaths(const Napi::Value& value) {
   return paths;
 }
 
+// Returns the name of a failure.
 const char* Name(Outcome outcome) {
   switch (outcome) {
     case Outcome::kNoLibrary:
@@ -40,7 +43,8 @@ const char* Name(Outcome outcome) {
   }
 }
 
-// A string; a Buffer if there is more in it than printable ASCII, so that lib/ can validate it.
+// Converts a node's value: to a string if it is printable ASCII, else to a Buffer, which lib/
+// validates.
 napi_value ToValue(Napi::Env env, const std::string& value) {
   const bool is_plain =
       std::all_of(value.begin(), value.end(), [](char it) { return it >= ' ' && it <= '~'; });
@@ -50,7 +54,7 @@ napi_value ToValue(Napi::Env env, const std::string& value) {
   return string;
 }
 
-// An errno, a node's value, or an array of names.
+// Converts an answer: to an errno, a node's value, or an array of names.
 napi_value ToValue(Napi::Env env, const XenstoreClient::Answer& answer, Operation operation) {
   if (answer.error != 0) return Napi::Number::New(env, answer.error);
   if (operation == Operation::kRead && !answer.strings.empty()) {
@@ -63,7 +67,7 @@ napi_value ToValue(Napi::Env env, const XenstoreClient::Answer& answer, Operatio
   return names;
 }
 
-// An array with an answer for each path, or { failure, errno }.
+// Converts a response: to an array with an answer for each path, or to { failure, errno }.
 Napi::Value ToValue(Napi::Env env, const XenstoreClient::Response& response, Operation operation) {
   if (response.outcome != Outcome::kAnswered) {
     Napi::Object failure = Napi::Object::New(env);

@@ -12,6 +12,7 @@ namespace xen_block_stats {
 // The JavaScript class XenstoreClient. lib/native.ts describes its methods.
 class JsXenstoreClient : public Napi::ObjectWrap<JsXenstoreClient> {
  public:
+  // Returns the constructor.
   static Napi::Function Define(Napi::Env env);
 
   explicit JsXenstoreClient(const Napi::CallbackInfo& info);
@@ -26,9 +27,9 @@ class JsXenstoreClient : public Napi::ObjectWrap<JsXenstoreClient> {
   void Close(const Napi::CallbackInfo&) { Close(); }
   void Close();
 
-  std::shared_ptr<Notifier> notifier_;      // null if it does not watch
-  std::unique_ptr<XenstoreClient> client_;  // null when it is closed
-  XenstoreClient::Operation posted_{};      // of the last Post()
+  std::shared_ptr<Notifier> notifier_;      // null if the client does not watch
+  std::unique_ptr<XenstoreClient> client_;  // null after Close()
+  XenstoreClient::Operation posted_{};      // the operation of the last Post()
 };
 
 }  // namespace xen_block_stats

@@ -9,15 +9,17 @@
 namespace xen_block_stats {
 namespace {
 
-// Since Xen 4.16; Xen 4.14 and 4.15; whatever else there is.
+// Xen 4.16 and later; Xen 4.14 and 4.15; any other version.
 constexpr const char* kFileNames[] = {"libxenstore.so.4", "libxenstore.so.3.0", "libxenstore.so"};
 
+// Finds a function of the library. Returns false if the library does not have it.
 template <typename Function>
 bool Find(void* library, const char* name, Function* function) {
   *function = reinterpret_cast<Function>(dlsym(library, name));
   return *function != nullptr;
 }
 
+// Loads a library. Returns null if it cannot be loaded, or lacks a function.
 const Libxenstore* LoadFile(const char* name) {
   void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return nullptr;

@@ -6,8 +6,8 @@ extern "C" {
 
 namespace xen_block_stats {
 
-// The functions of libxenstore that are called, with the types of <xenstore.h>. The library is
-// found at run time, so that one binary loads on every machine, with or without it.
+// The functions of libxenstore that the addon calls, with the types of <xenstore.h>. The library is
+// loaded at run time, so that one binary loads on every machine, with or without libxenstore.
 struct Libxenstore {
   decltype(&xs_daemon_open_readonly) open_readonly;
   decltype(&xs_close) close;
@@ -18,8 +18,9 @@ struct Libxenstore {
   decltype(&xs_fileno) fileno;
   decltype(&xs_check_watch) check_watch;
 
-  // Loads the library once, and never unloads it: a thread may be in it at any time. Null if it is
-  // not installed, or with errno EMFILE or ENFILE if there is no descriptor to read it.
+  // Loads the library with the first call, and never unloads it: a thread may be in it at any time.
+  // Returns null if it is not installed, or, with errno EMFILE or ENFILE, if no descriptor was free
+  // to read it.
   static const Libxenstore* Load();
 };
 

@@ -4,22 +4,22 @@ namespace xen_block_stats {
 
 std::shared_ptr<Notifier> Notifier::Make(Napi::Env env, Napi::Function function) {
   auto notifier = std::make_shared<Notifier>();
-  // Node may drop the function before this is closed, when the environment ends: it must not be
-  // called any more by then, whatever threads still run.
-  const auto dropped = [](napi_env, void* data, void*) {
-    const std::unique_ptr<std::shared_ptr<Notifier>> it(
+  // When the environment ends, Node.js finalizes the function, possibly before Close(). Threads
+  // that still run must not call it after that.
+  const auto finalize = [](napi_env, void* data, void*) {
+    const std::unique_ptr<std::shared_ptr<Notifier>> finalized(
         static_cast<std::shared_ptr<Notifier>*>(data));
-    std::lock_guard<std::mutex> lock((*it)->mutex_);
-    (*it)->function_ = nullptr;
+    std::lock_guard<std::mutex> lock((*finalized)->mutex_);
+    (*finalized)->function_ = nullptr;
   };
-  constexpr size_t kMostWaiting = 1;
-  constexpr size_t kUsers = 1;
-  auto keeper = std::make_unique<std::shared_ptr<Notifier>>(notifier);
+  constexpr size_t kMaxQueueSize = 1;
+  constexpr size_t kThreads = 1;
+  auto finalize_data = std::make_unique<std::shared_ptr<Notifier>>(notifier);
   const napi_status status = napi_create_threadsafe_function(
-      env, function, nullptr, Napi::String::New(env, "xen-block-stats"), kMostWaiting, kUsers,
-      keeper.get(), dropped, nullptr, nullptr, &notifier->function_);
+      env, function, nullptr, Napi::String::New(env, "xen-block-stats"), kMaxQueueSize, kThreads,
+      finalize_data.get(), finalize, nullptr, nullptr, &notifier->function_);
   if (status != napi_ok) return nullptr;
-  keeper.release();
+  finalize_data.release();
   napi_unref_threadsafe_function(env, notifier->function_);
   return notifier;
 }

@@ -16,7 +16,7 @@ bool StartThread(std::function<void()> run) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
-  // The thread inherits the mask, and so do those that libxenstore starts.
+  // The thread inherits the mask, and so do the threads that libxenstore starts from it.
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = 0;
   try {

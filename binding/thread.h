@@ -4,8 +4,8 @@
 
 namespace xen_block_stats {
 
-// Runs this on a thread of its own, which takes no signals: those are for Node's threads. Returns
-// false, with errno, if there can be no more threads.
+// Runs a function on a new, detached thread, which blocks all signals: the threads of Node.js
+// handle them. Returns false, with errno EAGAIN, if the process can have no more threads.
 bool StartThread(std::function<void()> run);
 
 }  // namespace xen_block_stats

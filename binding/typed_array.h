@@ -7,15 +7,16 @@
 
 namespace xen_block_stats {
 
-// The memory of a typed array that was passed from JavaScript. To be looked up in every call: the
-// caller may have transferred it to another thread since.
+// The memory of a typed array that JavaScript has passed. Every call looks it up again: the caller
+// may have transferred the array's buffer to another thread between two calls.
 class TypedArray {
  public:
+  // value: a typed array.
   explicit TypedArray(const Napi::Value& value) {
     napi_get_typedarray_info(value.Env(), value, &type_, &length_, &data_, nullptr, nullptr);
   }
 
-  // Null if the array has elements of another type, or fewer than this.
+  // Returns the elements; null if they have another type or are fewer than length.
   template <typename Element>
   Element* Data(size_t length) const;
 

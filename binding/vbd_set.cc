@@ -12,17 +12,17 @@
 namespace xen_block_stats {
 namespace {
 
-constexpr int kNone = -1;
+constexpr int kNoDescriptor = -1;
 
-// How many times as many descriptors as the vbds take the table of descriptors has room for.
-constexpr size_t kTableAhead = 8;
+// The size of the descriptor table, as a multiple of the descriptors that the vbds hold.
+constexpr size_t kTableHeadroom = 8;
 
 }  // namespace
 
 VbdSet::VbdSet(std::string devices, size_t max_open_files)
     : devices_(std::move(devices)),
       max_open_files_(max_open_files - std::min(max_open_files, kReserve)) {
-  reserve_.fill(kNone);
+  reserve_.fill(kNoDescriptor);
   FillReserve();
 }
 
@@ -72,11 +72,12 @@ size_t VbdSet::Assign(const std::vector<Key>& rows) {
                                            [](const Row& row) { return !row.vbd->is_open(); }));
 }
 
-// The kernel doubles the process's table of descriptors when it is full. It waits for an RCU grace
-// period then, 5 to 20 ms: a thread has it do so before it is needed, in larger steps.
+// The kernel doubles the process's descriptor table when it is full, and waits for an RCU grace
+// period then, 5 to 20 ms. A thread causes that in advance, in larger steps: a descriptor with a
+// high number makes the kernel grow the table up to it.
 void VbdSet::GrowDescriptorTable(size_t vbds) {
   const size_t needed = (held_ + vbds) * kCounters;
-  const size_t wanted = std::min(kTableAhead * needed, max_open_files_);
+  const size_t wanted = std::min(kTableHeadroom * needed, max_open_files_);
   if (2 * needed <= descriptor_table_ || wanted <= descriptor_table_) return;
   descriptor_table_ = wanted;
   StartThread([wanted] {
@@ -133,11 +134,10 @@ size_t VbdSet::Sample(Number* values, uint32_t* failures) {
 template size_t VbdSet::Sample(double*, uint32_t*);
 template size_t VbdSet::Sample(int64_t*, uint32_t*);
 
-// Reads a row. One that fails for another reason than too few descriptors is closed.
 template <typename Number>
 Failure VbdSet::Read(VbdStatistics* vbd, Number* values) {
   const bool was_held = vbd->is_held();
-  // What was beyond the budget is held when there is room: it has to be opened anyway.
+  // A vbd beyond the budget is held as soon as there is room: reading has to open its files anyway.
   if (!was_held && vbd->is_open() && HasRoom()) vbd->Hold();
   Failure failure = vbd->Read(kAllCounters, values);
   if (IsOutOfDescriptors(failure.error)) {
@@ -153,14 +153,14 @@ Failure VbdSet::Read(VbdStatistics* vbd, Number* values) {
 
 void VbdSet::FillReserve() {
   for (int& descriptor : reserve_) {
-    if (descriptor == kNone) descriptor = open("/", O_PATH | O_CLOEXEC);
+    if (descriptor == kNoDescriptor) descriptor = open("/", O_PATH | O_CLOEXEC);
   }
 }
 
 void VbdSet::ReleaseReserve() {
   for (int& descriptor : reserve_) {
-    if (descriptor != kNone) close(descriptor);
-    descriptor = kNone;
+    if (descriptor != kNoDescriptor) close(descriptor);
+    descriptor = kNoDescriptor;
   }
 }
 

@@ -13,36 +13,39 @@
 
 namespace xen_block_stats {
 
-// The statistics of many vbds, a row each, read all at once. The vbds hold their files within a
-// budget of descriptors; beyond it, each read opens and closes them. Not thread-safe.
+// The statistics of many vbds, a row each, which one call reads. The vbds hold their files within a
+// descriptor budget; beyond it, each read opens and closes them. Not thread-safe.
 class VbdSet {
  public:
-  // Which vbd: its domid and its devid.
+  // Identifies a vbd: its domid and its devid.
   using Key = std::pair<uint32_t, uint32_t>;
 
-  // devices: the directory .../bus/xen-backend/devices. max_open_files: the budget.
+  // devices: the path of the directory .../bus/xen-backend/devices. max_open_files: the descriptor
+  // budget.
   VbdSet(std::string devices, size_t max_open_files);
   ~VbdSet();
   VbdSet(const VbdSet&) = delete;
   VbdSet& operator=(const VbdSet&) = delete;
 
-  // Opens these vbds, but for those whose row can be read, until the next Assign(). To be called
-  // before xenstore is asked what they are: the kernel makes a device after its nodes, so that what
-  // is open then is either what xenstore describes afterwards, or removed and unreadable.
+  // Opens candidate vbds until the next Assign(), except those whose row can be read. The caller
+  // reads their xenstore nodes afterwards. The kernel makes a device after its nodes exist. So an
+  // open vbd is either the one that xenstore describes afterwards, or removed and unreadable.
   void Prepare(const std::vector<Key>& vbds);
 
-  // Closes these of the prepared vbds.
+  // Closes prepared vbds. Ignores those that are not prepared.
   void Discard(const std::vector<Key>& vbds);
 
-  // Makes these the rows, in rising order: prepared vbds, and rows that there are. Closes the rest.
-  // Returns how many are not open.
+  // Replaces the rows, and closes the vbds that have none afterwards. rows: vbds in ascending
+  // order. Takes a prepared vbd, or the row that the vbd has already; otherwise the row is not open
+  // (ENOENT). Returns how many rows are not open.
   size_t Assign(const std::vector<Key>& rows);
 
+  // The number of rows.
   size_t size() const { return rows_.size(); }
 
-  // Reads all counters of all vbds into rows of kColumns numbers. A vbd that fails has -1 in every
-  // column, and its encoded Failure at its row; it is closed until it is prepared again. Returns
-  // how many failed.
+  // Reads all counters of all vbds. values: size() rows of kColumns numbers. failures: an encoded
+  // Failure for each row. A vbd that fails has -1 in every column. It is closed until it is
+  // prepared again, unless the process had no free descriptor. Returns how many failed.
   template <typename Number>
   size_t Sample(Number* values, uint32_t* failures);
 
@@ -53,25 +56,33 @@ class VbdSet {
   struct Row {
     Key key;
     std::unique_ptr<VbdStatistics> vbd;
-    Failure failure;  // why it is not open
+    Failure failure;  // why the vbd is not open
   };
 
+  // Has a thread grow the process's descriptor table for this many more vbds.
   void GrowDescriptorTable(size_t vbds);
+  // Opens a vbd, and holds its files if the budget has room.
   Row Open(Key key);
+  // Returns whether the budget has room for the files of one more vbd.
   bool HasRoom() const;
+  // Returns the row of a vbd, or null.
   const Row* Find(Key key) const;
+  // Reads a vbd into a row of kColumns numbers. Closes it after a failure, unless the process had
+  // no free descriptor.
   template <typename Number>
   Failure Read(VbdStatistics* vbd, Number* values);
+  // Opens the reserve's descriptors, as far as the process has free ones.
   void FillReserve();
   void ReleaseReserve();
 
   std::string devices_;
   size_t max_open_files_;
-  size_t held_ = 0;              // vbds that hold their files
-  size_t descriptor_table_ = 0;  // entries that it was grown to
+  size_t held_ = 0;              // the number of vbds that hold their files
+  size_t descriptor_table_ = 0;  // the entries that the descriptor table was grown to
   std::vector<Row> rows_;
   std::map<Key, Row> prepared_;
-  // What it takes to read a vbd when the process has no descriptors left.
+  // Descriptors that are released to read a vbd when the process has no other free one: reading
+  // takes two, the directory and a file.
   static constexpr size_t kReserve = 2;
   std::array<int, kReserve> reserve_;
 };

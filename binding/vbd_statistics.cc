@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <limits>
+#include <utility>
 
 namespace xen_block_stats {
 namespace {
@@ -14,12 +15,14 @@ constexpr int64_t kBytesPerSector = 512;
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 constexpr int kMissing = -1;
 
+// A counter's file, and the column that its number goes to.
 struct CounterFile {
   const char* name;
   unsigned column;
-  bool sectors;  // the next column has the same in bytes
+  bool sectors;  // the next column holds the bytes of these sectors
 };
 
+// In the order of Counter.
 constexpr std::array<CounterFile, kCounters> kFiles = {{
     {"rd_req", kColumnRdReq, false},
     {"rd_sect", kColumnRdSectors, true},
@@ -30,24 +33,35 @@ constexpr std::array<CounterFile, kCounters> kFiles = {{
     {"oo_req", kColumnOutOfRequests, false},
 }};
 
+// In the order of Column.
+constexpr std::array<const char*, kColumns> kColumnNames = {
+    "rdReq",   "rdSectors", "rdBytes",    "wrReq",         "wrSectors",
+    "wrBytes", "flushReq",  "discardReq", "outOfRequests",
+};
+static_assert(kColumnNames.back() != nullptr, "every column has a name");
+
 // The kernel makes the files in the order oo_req, rd_req, wr_req, f_req, ds_req, rd_sect, wr_sect
 // (xen_vbdstat_attrs in drivers/block/xen-blkback/xenbus.c) and removes them in the same order.
-// Opened the other way round, with the last one there the folder was complete, and with the first
-// one there nothing had been removed: then whatever is missing in between is not in this kernel.
-// Those two are in every kernel: without them it is not known what is.
+// They are opened in the reverse order. If wr_sect exists, the kernel has made all files. If oo_req
+// still exists after that, the kernel has removed none. A file that is missing in between is not in
+// this kernel then. Every kernel has these two files: while one is missing, the directory is
+// incomplete.
 constexpr std::array<Counter, kCounters> kOpenOrder = {kWrSect, kRdSect, kDsReq, kFReq,
                                                        kWrReq,  kRdReq,  kOoReq};
 
+// Opens a file or a directory without blocking, which a FIFO otherwise would. Retries after a
+// signal. Returns -1, with errno, on failure.
 int OpenRetrying(int directory, const char* path, int flags) {
   int descriptor;
   do {
-    descriptor = openat(directory, path, flags | O_CLOEXEC | O_NONBLOCK);  // a FIFO is no counter
+    descriptor = openat(directory, path, flags | O_CLOEXEC | O_NONBLOCK);
   } while (descriptor < 0 && errno == EINTR);
   return descriptor;
 }
 
+// Reads a counter's file. Returns 0 or an errno.
 int ReadCounter(int descriptor, int64_t* value) {
-  char text[32];  // a 64-bit number and its newline take 21
+  char text[32];  // a 64-bit number and its newline take 21 bytes
   ssize_t length;
   do {
     length = pread(descriptor, text, sizeof(text), 0);
@@ -56,7 +70,7 @@ int ReadCounter(int descriptor, int64_t* value) {
   return ParseCounter(text, static_cast<size_t>(length), value);
 }
 
-// Puts a counter into its columns. False if its bytes are beyond 2^63.
+// Writes a counter into its columns. Returns false if its bytes are not below 2^63.
 template <typename Number>
 bool Store(unsigned counter, int64_t value, Number* row) {
   const CounterFile& file = kFiles[counter];
@@ -69,16 +83,24 @@ bool Store(unsigned counter, int64_t value, Number* row) {
 
 }  // namespace
 
+std::array<const char*, kCounters> CounterFiles() {
+  std::array<const char*, kCounters> names;
+  for (unsigned counter = 0; counter < kCounters; ++counter) names[counter] = kFiles[counter].name;
+  return names;
+}
+
+std::array<const char*, kColumns> ColumnNames() { return kColumnNames; }
+
 bool IsOutOfDescriptors(int error) { return error == EMFILE || error == ENFILE; }
 
 int ParseCounter(const char* text, size_t length, int64_t* value) {
-  constexpr size_t kMostDigits = 19;  // so many always fit in 64 bits; what has more is beyond 2^63
+  constexpr size_t kMaxDigits = 19;  // 19 digits always fit in 64 bits, and 20 are beyond 2^63
   uint64_t number = 0;
   size_t i = 0;
   for (; i < length && text[i] != '\n'; ++i) {
     const unsigned digit = static_cast<unsigned char>(text[i]) - unsigned{'0'};
     if (digit > 9) return EBADMSG;
-    if (i == kMostDigits) return EOVERFLOW;
+    if (i == kMaxDigits) return EOVERFLOW;
     number = number * 10 + digit;
   }
   if (i == 0) return EBADMSG;
@@ -143,7 +165,8 @@ Failure VbdStatistics::OpenDirectory(int* directory) {
   if (statx(*directory, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0) {
     error = errno;
   } else {
-    // The kernel's own file system never uses an inode twice and knows no time of birth; others do.
+    // sysfs has no time of birth and never uses an inode number twice. Other file systems reuse
+    // inode numbers, and have a time of birth.
     if ((status.stx_mask & STATX_BTIME) == 0) status.stx_btime = {};
     const Identity identity{status.stx_dev_major, status.stx_dev_minor, status.stx_ino,
                             static_cast<uint64_t>(status.stx_btime.tv_sec),
@@ -186,7 +209,7 @@ template <typename Number>
 Failure VbdStatistics::ReadHeld(CounterSet wanted, Number* row) {
   if (!is_complete_) {
     const Failure failure = Hold();
-    // Without a descriptor to look for the rest, what is there can still be read.
+    // Without a free descriptor the files that are open can still be read.
     if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) return failure;
   }
   for (unsigned counter = 0; counter < kCounters; ++counter) {
@@ -214,8 +237,6 @@ Failure VbdStatistics::ReadUnheld(CounterSet wanted, Number* row) {
   return failure;
 }
 
-// Opens, reads and closes one file after the other. A missing file is -1, unless it has been there
-// or is in every kernel: then the device is coming or going.
 template <typename Number>
 Failure VbdStatistics::ReadFiles(int directory, CounterSet wanted, Number* row) {
   for (const Counter counter : kOpenOrder) {

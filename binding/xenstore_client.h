@@ -11,23 +11,26 @@
 
 namespace xen_block_stats {
 
-// A client of xenstored, by libxenstore. libxenstore blocks until xenstored answers, has no timeout
-// and does not reconnect: it runs on a thread of the client's, and the caller waits for that thread
-// until a deadline, or is notified. Not thread-safe.
+// A client of xenstored. libxenstore blocks until xenstored answers, has no timeout and does not
+// reconnect. So it runs on a thread of the client: the caller waits for that thread until a
+// deadline, or is notified. Not thread-safe.
 //
-// When the connection breaks, the next request makes a new one. While a request is unanswered after
-// its deadline, every further request fails at once: no more than one thread is stuck.
+// When the connection is lost, the next request makes a new one. While a request is unanswered
+// after its deadline, every further request fails at once: no more than one thread is stuck.
 class XenstoreClient {
  public:
+  // What xenstored is requested to do with a path.
   enum class Operation { kRead, kDirectory, kWatch, kUnwatch };
 
-  // The answer about one path: an errno (0, ENOENT, EACCES, EPERM, EEXIST), and if it is 0 the
-  // value of the node (kRead: one string, any bytes) or the names of its children (kDirectory).
+  // The part of a response that is about one path.
   struct Answer {
-    int error = 0;
+    int error = 0;  // an errno: 0, ENOENT, EACCES, EPERM or EEXIST
+    // For kRead the value of the node: one string of any bytes. For kDirectory the names of its
+    // children. Empty if there is an error.
     std::vector<std::string> strings = {};
   };
 
+  // The result of a request.
   enum class Outcome {
     kAnswered,
     kNoLibrary,      // libxenstore is not installed
@@ -36,59 +39,63 @@ class XenstoreClient {
     kBroken,         // the connection to xenstored was lost
   };
 
+  // The response to a request about many paths.
   struct Response {
     Outcome outcome = Outcome::kAnswered;
-    int error = 0;                     // errno for kConnectFailed and kBroken
-    std::vector<Answer> answers = {};  // one for each path, for kAnswered
+    int error = 0;                     // an errno, for kConnectFailed and kBroken
+    std::vector<Answer> answers = {};  // for kAnswered: one for each path
   };
 
   // What happened since the last Take().
   struct Events {
     std::optional<Response> response;  // to the request of Post()
-    std::set<std::string> changed;     // paths below which something changed, see kPathNames
+    std::set<std::string> changed;     // the paths of watch events, see kPathNames
     bool lost = false;                 // the connection was lost, and its watches with it
   };
 
-  // Paths of watch events are cut off after this many names. /local/domain/0/backend/vbd/1 tells
-  // whose disks have changed, and a busy guest is one entry.
+  // The number of names after which the paths of watch events are cut off. The six names of
+  // /local/domain/0/backend/vbd/1 identify the domain whose disks have changed: all its watch
+  // events are one entry.
   static constexpr int kPathNames = 6;
 
   // socket: the path of xenstored's socket; empty: libxenstore's default.
-  // notify: called when Take() has something to give, on the client's thread, or by Post() if it
-  // fails. With it the client can watch; without it, kWatch and kUnwatch must not be requested.
+  // notify: called when Take() has something to give: on the client's thread, or by Post() if it
+  // fails. Without it Post(), kWatch and kUnwatch must not be used.
   explicit XenstoreClient(std::string socket, std::function<void()> notify = nullptr);
-  // Ends the connection. Does not wait for xenstored: a thread that is stuck in libxenstore is
-  // abandoned, and ends when xenstored answers or dies.
+  // Ends the connection without waiting for xenstored. A thread that is stuck in libxenstore is
+  // abandoned: it ends when xenstored answers or dies.
   ~XenstoreClient();
   XenstoreClient(const XenstoreClient&) = delete;
   XenstoreClient& operator=(const XenstoreClient&) = delete;
 
-  // Requests the same of many paths, and waits for all answers until the deadline. If the
-  // connection turns out to be lost, reconnects and retries once.
+  // Requests the operation for each path, and waits for all answers until the deadline. Reconnects
+  // and retries once if the connection is lost.
   Response Request(Operation operation, const std::vector<std::string>& paths,
                    const Deadline& deadline);
 
-  // Requests without waiting; the response is in the events. One at a time.
+  // Requests without waiting. Take() gives the response. One request at a time.
   void Post(Operation operation, std::vector<std::string> paths);
 
+  // Returns what happened since the last call.
   Events Take();
 
   // Abandons the thread of an unanswered request, and its watches, so that the next request makes a
-  // new connection. A thread in xs_watch can miss the end of its connection and never return.
-  // False if there is none, or if a thread that was abandoned before has not ended: one is the
-  // limit.
+  // new connection: a thread in xs_watch can miss the end of its connection and never return.
+  // Returns false if no request is unanswered, or if a thread that was abandoned before has not
+  // ended: one thread is the limit.
   bool GiveUp();
 
  private:
-  class Session;
+  class Session;  // xenstore_session.h
 
+  // Makes a session if there is none. Returns why that is impossible, or that the session is busy.
   std::optional<Response> Open(const Deadline& deadline);
 
   const std::string socket_;
   const std::function<void()> notify_;
   std::shared_ptr<Session> session_;   // shared with its thread
-  std::shared_ptr<Session> given_up_;  // the last one that GiveUp() abandoned
-  Events untaken_;                     // of sessions that have ended, and of a Post() that had none
+  std::shared_ptr<Session> given_up_;  // the last session that GiveUp() abandoned
+  Events untaken_;                     // of ended sessions, and of a Post() that had no session
 };
 
 }  // namespace xen_block_stats

@@ -102,6 +102,10 @@ export interface Native {
     socket: string | undefined,
     notify?: () => void,
   ) => NativeXenstoreClient;
+  /** The names of the counters' files, in the order of {@link Counter}. */
+  readonly counterFiles: readonly string[];
+  /** The keys of {@link Column}, in its order. */
+  readonly columns: readonly string[];
   /** How many files this process may have open. */
   openFilesLimit(): number;
 }
@@ -145,12 +149,9 @@ export type Row<N extends number | bigint> = Readonly<
 export const NUMBERS = new Float64Array(ROW_LENGTH) as Float64Array & Row<number>;
 export const BIGINTS = new BigInt64Array(ROW_LENGTH) as BigInt64Array & Row<bigint>;
 
-/** The counters' files, in the order of binding/vbd_statistics.h. */
-const FILES = ['rd_req', 'rd_sect', 'wr_req', 'wr_sect', 'f_req', 'ds_req', 'oo_req'] as const;
-
 /** The errno of a {@link VbdFailure}, and the file that it is about; without a file, the directory. */
 export function decodeFailure(failure: VbdFailure): { errno: number; file: string | undefined } {
-  return { errno: failure & 0xffff, file: FILES[failure >>> 16] };
+  return { errno: failure & 0xffff, file: loadNative().counterFiles[failure >>> 16] };
 }
 
 let native: Native | undefined;

@@ -1,7 +1,7 @@
 import { SimulatedHost } from '../simulator';
 
 /**
- * The host that `--demo` talks to: a few guests, each of another kind, with counters to look at.
+ * Starts the simulated host of `--demo`: a few guests with different kinds of disks.
  *
  * @param isBusy - whether the guests use their disks.
  */

@@ -1,7 +1,7 @@
 import { parseDiskName } from '..';
 import { toJson } from './json';
 
-/** `devid <name>...` */
+/** Runs `devid <name>...`: prints the devids of disk names. */
 export function devid(names: string[], { json }: { json?: boolean | undefined }): string {
   const devids = names.map((name) => ({ name, devid: parseDiskName(name) }));
   if (json === true) return toJson(devids);

@@ -1,4 +1,4 @@
-/** A value as JSON. Counters are numbers there, however long: JSON has room for 64 bits. */
+/** Formats a value as JSON. Bigints become numbers with all their digits, which JSON permits. */
 export function toJson(value: unknown): string {
   const marked = JSON.stringify(
     value,

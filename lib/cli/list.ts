@@ -14,7 +14,7 @@ const HEADINGS = [
   'STATE',
 ];
 
-/** xenbus' states, by number. */
+/** The names of xenbus' states, by their numbers. */
 const STATES = [
   'unknown',
   'initialising',
@@ -25,7 +25,7 @@ const STATES = [
   'closed',
 ];
 
-/** `list [domain]` */
+/** Runs `list [domain]`: prints the running domains with their disks. */
 export function list(
   [domain]: string[],
   { json }: { json?: boolean | undefined },
@@ -62,6 +62,7 @@ function row(domain: Domain, disk: DiskInfo): string[] {
   ];
 }
 
+/** Formats rows of cells in columns that are as wide as their widest cell. */
 function table(rows: string[][]): string {
   const widths = (rows[0] ?? []).map((_, i) =>
     Math.max(...rows.map((cells) => cells[i]?.length ?? 0)),

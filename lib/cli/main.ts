@@ -14,34 +14,35 @@ import { UsageError } from './usage-error';
 const USAGE = `Usage: xen-block-stats <command> [options]
 
 Commands:
-  list [domain]           the running domains with their disks
-  stat <domain> [disk]    a disk's counters, as virsh domblkstat prints them;
-                          without a disk, the sum over all disks of the domain
-  top                     what the disks that blkback serves do, live
-  devid <name>...         the numbers of disk names
-  serve                   the metrics of all disks, for Prometheus to scrape
+  list [domain]           print the running domains with their disks
+  stat <domain> [disk]    print a disk's counters, as virsh domblkstat does;
+                          without a disk, their sum over all disks of the domain
+  top                     show the rates of the disks that blkback serves, live
+  devid <name>...         print the numbers of disk names
+  serve                   serve the metrics of all disks to Prometheus
 
 A domain is given by its name, domid or UUID; a disk by its name (xvda), its
 number (51712) or its source (/dev/vg/web1-root).
 
 Options:
-  --human                 stat: in sentences, as virsh --human
-  --sector-size <size>    stat: physical (the default) for libvirt's bytes, 512
-                          for true ones
-  --by <what>             top: one line a disk (the default) or a domain
-  --sort <heading>        top: kB/s (the default), domain, disk, r/s ...
-  --filter <text>         top: only disks with this in their or their domain's name
-  --interval <seconds>    top: how long between two samples; default: 1
-  --count <number>        top: end after so many samples
+  --human                 stat: print sentences, as virsh --human
+  --sector-size <size>    stat: physical (the default) prints libvirt's bytes,
+                          512 the true ones
+  --by <what>             top: one line for each disk (the default) or domain
+  --sort <heading>        top: sort by kB/s (the default), domain, disk, r/s ...
+  --filter <text>         top: show only disks with this text in their name or
+                          their domain's name
+  --interval <seconds>    top: the time between two samples; default: 1
+  --count <number>        top: end after this many samples
   --batch                 top: print reports, one after the other
-  --json                  print JSON
-  --listen <address>      serve: where; the default is 127.0.0.1:9788
-  --names <names>         serve: xen (the default), or libvirt for the metrics'
-                          names in libvirt's exporters
-  --demo                  talk to a simulated host, started for this command
+  --json                  list, stat, devid: print JSON
+  --listen <address>      serve: the address and port; default: 127.0.0.1:9788
+  --names <names>         serve: xen (the default), or libvirt for the metric
+                          names of libvirt's exporters
+  --demo                  use a simulated host, which is started for this command
   --xenstore <socket>     the socket of xenstored (for tests and simulators)
-  --sysfs <folder>        the folder in place of /sys (for tests and simulators)
-  -h, --help              print this
+  --sysfs <directory>     the directory in place of /sys (for tests and simulators)
+  -h, --help              print this help
   -V, --version           print the version
 `;
 
@@ -64,35 +65,38 @@ const OPTIONS = {
   version: { type: 'boolean', short: 'V' },
 } as const satisfies ParseArgsConfig['options'];
 
-/** How long a live command may take to find all disks: 0.5 ms each, on a host of thousands. */
+/**
+ * Timeout for finding all disks when a live command starts, in milliseconds. A disk takes 0.5 ms, and
+ * a host can have thousands.
+ */
 const LIVE_TIMEOUT_MS = 10_000;
 
-/** The options, as they were given. */
+/** The values of the options, unchecked. */
 export type Values = ReturnType<
   typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>
 >['values'];
 
-/** What a command prints in the end. */
+/** The text that a command prints when it ends. */
 type Output = string;
 
-/** What a command asks a host. */
-type Asking = (xen: Connection) => Output | Promise<Output>;
+/** The part of a command that uses the connection. */
+type Action = (xen: Connection) => Output | Promise<Output>;
 
+/** A command that needs a connection. */
 interface HostCommand {
-  /** Takes what was given on the command line, so that wrong usage is known before a host is asked. */
-  readonly prepare: (operands: string[], values: Values) => Asking;
-  /** How many operands it takes. */
-  readonly least: number;
-  readonly most: number;
-  /** Whether it shows what moves: the guests of `--demo` use their disks then. */
+  /** Checks the operands and options before a connection is made. Throws a {@link UsageError}. */
+  readonly prepare: (operands: string[], values: Values) => Action;
+  readonly minOperands: number;
+  readonly maxOperands: number;
+  /** Whether it runs until it is ended. The guests of `--demo` use their disks then. */
   readonly isLive?: boolean;
 }
 
 const HOST_COMMANDS: Record<string, HostCommand> = {
-  list: { prepare: list, least: 0, most: 1 },
-  stat: { prepare: stat, least: 1, most: 2 },
-  serve: { prepare: serve, least: 0, most: 0, isLive: true },
-  top: { prepare: top, least: 0, most: 0, isLive: true },
+  list: { prepare: list, minOperands: 0, maxOperands: 1 },
+  stat: { prepare: stat, minOperands: 1, maxOperands: 2 },
+  serve: { prepare: serve, minOperands: 0, maxOperands: 0, isLive: true },
+  top: { prepare: top, minOperands: 0, maxOperands: 0, isLive: true },
 };
 
 async function run(args: string[]): Promise<Output> {
@@ -101,15 +105,17 @@ async function run(args: string[]): Promise<Output> {
   if (values.version === true) return `${version()}\n`;
 
   const [name, ...operands] = positionals;
-  if (name === undefined) throw new UsageError('which command?');
+  if (name === undefined) throw new UsageError('no command given');
   if (name === 'devid') {
     if (operands.length === 0) throw new UsageError('devid needs a disk name');
     return devid(operands, values);
   }
   const command = HOST_COMMANDS[name];
-  if (command === undefined) throw new UsageError(`there is no command ${name}`);
-  if (operands.length < command.least) throw new UsageError(`${name} needs a domain`);
-  if (operands.length > command.most) throw new UsageError(`${name} takes no ${operands.at(-1)}`);
+  if (command === undefined) throw new UsageError(`unknown command: ${name}`);
+  if (operands.length < command.minOperands) throw new UsageError(`${name} needs a domain`);
+  if (operands.length > command.maxOperands) {
+    throw new UsageError(`${name}: unexpected argument ${operands.at(-1)}`);
+  }
   return withConnection(values, command.isLive === true, command.prepare(operands, values));
 }
 
@@ -126,19 +132,19 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-async function withConnection(values: Values, isLive: boolean, ask: Asking): Promise<Output> {
-  const forBytes = sectorSize(values['sector-size']);
+async function withConnection(values: Values, isLive: boolean, act: Action): Promise<Output> {
+  const sectorSize = parseSectorSize(values['sector-size']);
   const demo = values.demo === true ? await startDemoHost(isLive) : undefined;
   try {
     const xen = connect({
       xenstore: values.xenstore,
       sysfs: values.sysfs,
       ...demo?.connectOptions,
-      sectorSize: forBytes,
+      sectorSize,
       timeoutMs: isLive ? LIVE_TIMEOUT_MS : undefined,
     });
     try {
-      return await ask(xen);
+      return await act(xen);
     } finally {
       xen.close();
     }
@@ -147,7 +153,7 @@ async function withConnection(values: Values, isLive: boolean, ask: Asking): Pro
   }
 }
 
-function sectorSize(text: string | undefined): SectorSize | undefined {
+function parseSectorSize(text: string | undefined): SectorSize | undefined {
   switch (text) {
     case undefined:
     case 'physical':
@@ -159,9 +165,9 @@ function sectorSize(text: string | undefined): SectorSize | undefined {
   }
 }
 
-// whoever reads us may have had enough: head, less
+// ends quietly when the program at the other end of the pipe (head, less) ends
 process.stdout.on('error', () => process.exit());
-// Node's own form of a warning is for programmers
+// prints warnings in the form of the errors, not in that of Node.js
 process.removeAllListeners('warning');
 process.on('warning', ({ message }) => {
   process.stderr.write(`xen-block-stats: ${message}\n`);

@@ -7,7 +7,7 @@ import { UsageError } from './usage-error';
 
 const DEFAULT_LISTEN = '127.0.0.1:9788';
 
-/** How long answers that are under way may take when it ends. */
+/** Timeout of responses that are unfinished when the command ends, in milliseconds. */
 const GRACE_MS = 1000;
 
 const PAGE = `<!DOCTYPE html>
@@ -24,7 +24,7 @@ const PAGE = `<!DOCTYPE html>
 </html>
 `;
 
-/** `serve` */
+/** Runs `serve`: serves the metrics of all disks by HTTP, until SIGTERM or SIGINT. */
 export function serve(
   _operands: string[],
   { listen = DEFAULT_LISTEN, names = 'xen' }: { listen?: string; names?: string },
@@ -33,21 +33,22 @@ export function serve(
   const options = { names: parseNames(names) };
   return async (xen) => {
     const set = await xen.diskSet();
-    const server = createServer(answer(new MetricsText(set, options)));
-    const ended = signal();
-    await open(server, address);
-    process.stdout.write(`listening on http://${format(server.address() as AddressInfo)}\n`);
+    const server = createServer(handleRequests(new MetricsText(set, options)));
+    const ended = endSignal();
+    await startListening(server, address);
+    process.stdout.write(`listening on http://${formatAddress(server.address() as AddressInfo)}\n`);
     await ended;
-    await close(server);
+    await closeServer(server);
     set.close();
     return '';
   };
 }
 
+/** The value of `--listen`. */
 interface Address {
   readonly host: string;
   readonly port: number;
-  /** As it was given. */
+  /** Its text, for errors. */
   readonly text: string;
 }
 
@@ -66,43 +67,44 @@ function parseNames(text: string): MetricNames {
   throw new UsageError(`--names is xen or libvirt, not ${text}`);
 }
 
-function answer(metrics: MetricsText): RequestListener {
+function handleRequests(metrics: MetricsText): RequestListener {
   const paths = new Map<string, () => [type: string, body: string | Buffer]>([
     ['/', () => ['text/html; charset=utf-8', PAGE]],
     ['/metrics', () => [MetricsText.contentType, metrics.scrape()]],
     ['/-/healthy', () => ['text/plain; charset=utf-8', 'healthy\n']],
   ]);
   return ({ method = '', url = '' }, response) => {
-    const make = paths.get(url.split('?')[0] ?? '');
-    if (make === undefined) {
+    const getContent = paths.get(url.split('?')[0] ?? '');
+    if (getContent === undefined) {
       response.writeHead(404).end();
     } else if (method !== 'GET' && method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
     } else {
-      const [type, body] = make();
+      const [type, body] = getContent();
       response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
       response.end(body);
     }
   };
 }
 
-async function open(server: Server, { host, port, text }: Address): Promise<void> {
+async function startListening(server: Server, { host, port, text }: Address): Promise<void> {
   server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (cause) {
     const { code = '' } = cause as NodeJS.ErrnoException;
-    const why = code === 'EADDRINUSE' ? 'another program listens there' : (cause as Error).message;
-    throw new Error(`cannot listen on ${text}: ${why}`, { cause });
+    const reason =
+      code === 'EADDRINUSE' ? 'another program listens there' : (cause as Error).message;
+    throw new Error(`cannot listen on ${text}: ${reason}`, { cause });
   }
 }
 
-function format({ address, family, port }: AddressInfo): string {
+function formatAddress({ address, family, port }: AddressInfo): string {
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** The first signal that asks to end; the next one ends the process at once. */
-async function signal(): Promise<void> {
+/** Resolves at the first SIGTERM or SIGINT. The next one ends the process at once. */
+async function endSignal(): Promise<void> {
   await new Promise<void>((resolve) => {
     const stop = () => {
       process.off('SIGTERM', stop);
@@ -114,7 +116,8 @@ async function signal(): Promise<void> {
   });
 }
 
-async function close(server: Server): Promise<void> {
+/** Closes the server after its unfinished responses, or after {@link GRACE_MS}. */
+async function closeServer(server: Server): Promise<void> {
   const closed = once(server, 'close');
   server.close();
   const timer = setTimeout(() => {

@@ -2,7 +2,10 @@ import type { Connection } from '..';
 import { findDomain } from './domain';
 import { toJson } from './json';
 
-/** What `virsh domblkstat` prints: its order, its names and its sentences. */
+/**
+ * The lines of `virsh domblkstat`, in its order: the field of the typed parameter, virsh's name, and
+ * virsh's sentence with `--human`.
+ */
 const LINES = [
   { field: 'rd_operations', name: 'rd_req', sentence: 'number of read operations:' },
   { field: 'rd_bytes', name: 'rd_bytes', sentence: 'number of bytes read:' },
@@ -12,10 +15,10 @@ const LINES = [
   { field: 'flush_operations', name: 'flush_operations', sentence: 'number of flush operations:' },
 ] as const;
 
-/** The column in which virsh's sentences end. */
+/** The width of virsh's sentences, in columns. */
 const SENTENCE_WIDTH = 31;
 
-/** `stat <domain> [disk]` */
+/** Runs `stat <domain> [disk]`: prints the counters of a disk, or their sum over all disks. */
 export function stat(
   [domainText = '', disk = '']: string[],
   { human, json }: { human?: boolean | undefined; json?: boolean | undefined },
@@ -23,7 +26,7 @@ export function stat(
   return (xen) => {
     const domain = findDomain(xen, domainText);
     const { params } = domain.blockStatsFlags(disk, { bigint: true });
-    // what the backend does not count is not there, and virsh prints no line for it
+    // virsh prints no line for a counter that the backend does not have
     const counted = LINES.flatMap(({ field, name, sentence }) => {
       const value = params.find((param) => param.field === field)?.value;
       return value === undefined ? [] : [{ name, sentence, value }];

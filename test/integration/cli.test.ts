@@ -5,6 +5,7 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 
 const root = join(__dirname, '..', '..');
 
+/** Runs the command line with these arguments. */
 function cli(...args: string[]) {
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
@@ -14,11 +15,12 @@ function cli(...args: string[]) {
   return { stdout, stderr, status };
 }
 
+/** The result of a command that prints this text and succeeds. */
 const printed = (stdout: string) => ({ stdout, stderr: '', status: 0 });
 
 describe('xen-block-stats', () => {
   let host: SimulatedHost;
-  let where: string[];
+  let hostOptions: string[];
 
   beforeAll(async () => {
     host = await SimulatedHost.start({
@@ -50,15 +52,15 @@ describe('xen-block-stats', () => {
       ],
     });
     const { xenstore, sysfs } = host.connectOptions;
-    where = ['--xenstore', xenstore, '--sysfs', sysfs];
+    hostOptions = ['--xenstore', xenstore, '--sysfs', sysfs];
   });
   afterAll(async () => {
     await host.stop();
   });
 
   describe('stat', () => {
-    test('prints what virsh domblkstat prints', () => {
-      expect(cli('stat', 'web1', 'xvda', ...where)).toEqual(
+    test('prints the counters of a disk as virsh domblkstat does', () => {
+      expect(cli('stat', 'web1', 'xvda', ...hostOptions)).toEqual(
         printed(
           [
             'xvda rd_req 67',
@@ -74,7 +76,7 @@ describe('xen-block-stats', () => {
     });
 
     test('prints virsh’s sentences with --human', () => {
-      expect(cli('stat', 'web1', 'xvda', '--human', ...where)).toEqual(
+      expect(cli('stat', 'web1', 'xvda', '--human', ...hostOptions)).toEqual(
         printed(
           [
             'Device: xvda',
@@ -90,21 +92,28 @@ describe('xen-block-stats', () => {
       );
     });
 
-    test('prints the sum without a disk, and says on which disk libvirt’s bytes are not true', () => {
-      const { stdout, stderr, status } = cli('stat', '1', ...where);
+    test('prints the sum without a disk, and warns of the disk whose bytes libvirt multiplies', () => {
+      const { stdout, stderr, status } = cli('stat', '1', ...hostOptions);
       expect(stdout.split('\n').slice(0, 2)).toEqual([' rd_req 67', ' rd_bytes 4239360']);
       expect(stderr).toMatch(/^xen-block-stats: libvirt's bytes are 8 times .* xvdb .*\n$/);
       expect(status).toBe(0);
     });
 
     test('prints true bytes with --sector-size 512', () => {
-      const { stdout, stderr } = cli('stat', 'web1', 'xvdb', '--sector-size', '512', ...where);
+      const { stdout, stderr } = cli(
+        'stat',
+        'web1',
+        'xvdb',
+        '--sector-size',
+        '512',
+        ...hostOptions,
+      );
       expect(stdout).toContain('xvdb rd_bytes 4096\n');
       expect(stderr).toBe('');
     });
 
-    test('prints JSON with --json, to the last digit', () => {
-      const { stdout } = cli('stat', 'web1', 'xvda', '--json', ...where);
+    test('prints JSON with --json, with all 64 bits of a counter', () => {
+      const { stdout } = cli('stat', 'web1', 'xvda', '--json', ...hostOptions);
       expect(stdout).toContain('"wr_bytes": 9223372036854775296');
       expect(JSON.parse(stdout)).toMatchObject({
         domid: 1,
@@ -114,17 +123,17 @@ describe('xen-block-stats', () => {
       });
     });
 
-    test('takes a number for a domid, and if there is none, for a name', () => {
-      expect(cli('stat', '1', 'xvda', ...where).stdout).toContain('xvda rd_req 67');
-      expect(cli('stat', '17', 'xvda', ...where).stderr).toBe(
+    test('finds a domain by domid, and by a name of digits if no domain has that domid', () => {
+      expect(cli('stat', '1', 'xvda', ...hostOptions).stdout).toContain('xvda rd_req 67');
+      expect(cli('stat', '17', 'xvda', ...hostOptions).stderr).toBe(
         'xen-block-stats: unsupported disk driver qemu (disk xvda of domain 17 is served by qdisk, not by blkback)\n',
       );
     });
   });
 
   describe('list', () => {
-    test('prints the domains and their disks', () => {
-      const { stdout, status } = cli('list', ...where);
+    test('prints the running domains with their disks', () => {
+      const { stdout, status } = cli('list', ...hostOptions);
       expect(stdout.replaceAll(/ +/g, ' ')).toBe(
         [
           'DOMID DOMAIN DISK DEVID BACKEND DRIVER FORMAT MODE STATE SOURCE',
@@ -138,20 +147,20 @@ describe('xen-block-stats', () => {
       expect(status).toBe(0);
     });
 
-    test('prints one domain', () => {
-      const { stdout } = cli('list', 'AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee', ...where);
+    test('prints the disks of one domain, given by its UUID', () => {
+      const { stdout } = cli('list', 'AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee', ...hostOptions);
       expect(stdout.split('\n')).toHaveLength(4);
     });
 
     test('prints JSON with --json', () => {
-      expect(JSON.parse(cli('list', 'web1', '--json', ...where).stdout)).toMatchObject([
+      expect(JSON.parse(cli('list', 'web1', '--json', ...hostOptions).stdout)).toMatchObject([
         { domid: 1, name: 'web1', disks: [{ name: 'xvda', devid: 51712 }, { name: 'xvdb' }] },
       ]);
     });
   });
 
   describe('devid', () => {
-    test('prints the numbers of names', () => {
+    test('prints the devids of disk names, as text or JSON', () => {
       expect(cli('devid', 'xvda', 'd536p37')).toEqual(printed('xvda 51712\nd536p37 268572709\n'));
       expect(JSON.parse(cli('devid', 'sda1', '--json').stdout)).toEqual([
         { name: 'sda1', devid: 2049 },
@@ -164,7 +173,7 @@ describe('xen-block-stats', () => {
       ['list', 'web1'],
       ['stat', 'web1', 'xvda'],
       ['stat', 'db'],
-    ])('%s talks to a host of its own', (...args) => {
+    ])('%s uses a simulated host', (...args) => {
       const { stdout, stderr, status } = cli(...args, '--demo');
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       expect(stdout).not.toBe('');
@@ -177,21 +186,21 @@ describe('xen-block-stats', () => {
       [['stat', 'nosuch'], "no domain with matching name 'nosuch' is running"],
       [['stat', '99999'], "no domain with matching name '99999' is running"],
       [['list', 'nosuch'], "no domain with matching name 'nosuch' is running"],
-    ])('of %j is one line on stderr, and status 1', (args, message) => {
-      expect(cli(...args, ...where)).toEqual({
+    ])('of %j prints one line on stderr, with status 1', (args, message) => {
+      expect(cli(...args, ...hostOptions)).toEqual({
         stdout: '',
         stderr: `xen-block-stats: ${message}\n`,
         status: 1,
       });
     });
 
-    test('of a name that is no disk’s says which', () => {
+    test('of devid names the invalid disk name', () => {
       const { stderr, status } = cli('devid', 'xvda', 'vda');
       expect(stderr).toMatch(/^xen-block-stats: invalid disk name: "vda" .*\n$/);
       expect(status).toBe(1);
     });
 
-    test('of a host that is not there says what to look at', () => {
+    test('of a missing xenstored gives the errno of the connection', () => {
       const { stderr, status } = cli('list', '--xenstore', '/nonexistent');
       expect(stderr).toMatch(/^xen-block-stats: cannot connect to xenstored: ENOENT .*\n$/);
       expect(status).toBe(1);
@@ -200,24 +209,24 @@ describe('xen-block-stats', () => {
 
   describe('wrong usage', () => {
     test.each([
-      [[], 'which command?'],
-      [['nonsense'], 'there is no command nonsense'],
+      [[], 'no command given'],
+      [['nonsense'], 'unknown command: nonsense'],
       [['stat'], 'stat needs a domain'],
-      [['stat', 'a', 'b', 'c'], 'stat takes no c'],
-      [['list', 'a', 'b'], 'list takes no b'],
+      [['stat', 'a', 'b', 'c'], 'stat: unexpected argument c'],
+      [['list', 'a', 'b'], 'list: unexpected argument b'],
       [['devid'], 'devid needs a disk name'],
       [['list', '--nonsense'], "Unknown option '--nonsense'"],
       [['stat', 'a', '--sector-size', '4096'], '--sector-size is physical or 512, not 4096'],
-      [['top', '--count', '0'], '--count is how many times, from 1, not 0'],
+      [['top', '--count', '0'], '--count is a whole number from 1, not 0'],
       [['serve', '--names', 'xl'], '--names is xen or libvirt, not xl'],
-    ])('%j shows the usage, with status 2, whether a host is there or not', (args, message) => {
+    ])('%j prints the usage, with status 2, before it connects', (args, message) => {
       const { stdout, stderr, status } = cli(...args, '--xenstore', '/nonexistent');
       expect(stderr).toContain(`xen-block-stats: ${message}\n\nUsage: xen-block-stats`);
       expect({ stdout, status }).toEqual({ stdout: '', status: 2 });
     });
   });
 
-  test('--help prints the usage, and --version the version', () => {
+  test('--help prints the usage, and -V the version', () => {
     expect(cli('--help').stdout).toMatch(/^Usage: xen-block-stats <command>/);
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       version: string;
@@ -225,10 +234,10 @@ describe('xen-block-stats', () => {
     expect(cli('-V')).toEqual(printed(`${version}\n`));
   });
 
-  test('ends quietly when nobody reads on', () => {
+  test('ends without an error when the reader of its pipe ends', () => {
     const { stderr, status } = spawnSync(
       'sh',
-      ['-c', `'${process.execPath}' dist/cli/main.js list ${where.join(' ')} | true`],
+      ['-c', `'${process.execPath}' dist/cli/main.js list ${hostOptions.join(' ')} | true`],
       { encoding: 'utf8', cwd: root },
     );
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });

@@ -8,33 +8,33 @@ import { RealHost } from './hosts/real-host';
 import { Tmux } from './hosts/tmux';
 
 /*
- * The command top in a real terminal (tmux), with keys that are really pressed; and through pipes.
+ * Runs the command top in a real terminal (tmux), with real keys, and through pipes.
  */
 
-// longer than a terminal is waited for
+// longer than the timeout of Tmux.until
 jest.setTimeout(60_000);
 
 const root = join(__dirname, '..', '..');
 const main = join(root, 'dist/cli/main.js');
 const program = [process.execPath, main];
 
-/** Where the disk of this name is on the screen; -1 if it is not. */
+/** The index of the line that begins with a name, in which blanks are collapsed; -1 if there is none. */
 const lineOf = (lines: string[], name: string) =>
   lines.findIndex((line) => line.replaceAll(/ +/g, ' ').startsWith(name));
 
 describe('top', () => {
   let host: SimulatedHost;
-  let where: string[];
+  let hostOptions: string[];
   let tmux: Tmux | undefined;
 
-  /** Starts it in a terminal, and waits for its screen. */
+  /** Starts top in a terminal, and waits for its screen. */
   async function start(
     args = '',
     env: Record<string, string> = {},
     size?: { columns: number; rows: number },
   ): Promise<Tmux> {
     tmux = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen', ...env }, size);
-    tmux.type(`${[...program, 'top', ...where].join(' ')} ${args}; echo status $?`, 'Enter');
+    tmux.type(`${[...program, 'top', ...hostOptions].join(' ')} ${args}; echo status $?`, 'Enter');
     await tmux.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
     return tmux;
   }
@@ -53,7 +53,12 @@ describe('top', () => {
       ],
     });
     await host.startWorkload();
-    where = ['--xenstore', host.connectOptions.xenstore, '--sysfs', host.connectOptions.sysfs];
+    hostOptions = [
+      '--xenstore',
+      host.connectOptions.xenstore,
+      '--sysfs',
+      host.connectOptions.sysfs,
+    ];
   });
   afterAll(async () => {
     await host.stop();
@@ -64,7 +69,7 @@ describe('top', () => {
   });
 
   describe('in a terminal', () => {
-    test('shows every disk’s rates, the busiest first, and what they lately were', async () => {
+    test('shows the rates of each disk, the busiest first, and bars of the last samples', async () => {
       const it = await start('--interval 0.2');
       const lines = await it.until('rates', (it) =>
         /xvdb +\d{3,4}\.\d .*[▁-█]{3}$/.test(it[3] ?? ''),
@@ -92,7 +97,7 @@ describe('top', () => {
       await it.until('no newcomer', (lines) => !lines.join().includes('newcomer'));
     });
 
-    test('obeys its keys', async () => {
+    test('handles the keys d, Right, /, Enter and Escape', async () => {
       const it = await start('--interval 0.1');
       it.type('d');
       await it.until('domains', (lines) => /^web1 +2 /.test(lines[3] ?? ''));
@@ -107,15 +112,15 @@ describe('top', () => {
       await it.until('all disks', (lines) => /^total +3 /.test(lines[2] ?? ''));
     });
 
-    test('stands still while it is paused', async () => {
+    test('does not change its screen while it is paused', async () => {
       const it = await start('--interval 0.1 --count 30');
       it.type('p');
       const paused = await it.until('pause', (lines) => lines[0]?.includes('PAUSED') === true);
       const guest = await host.addGuest({ name: 'late', disks: [{ name: 'xvda', source: '/l' }] });
-      // it counts on meanwhile: the guest is there for its last seconds, and is not shown
+      // sampling goes on until the count: the guest is sampled, and is not shown
       let shown = paused;
       await it.until('its end', (lines) => {
-        // between its end and the status the terminal is as it was before
+        // when top ends, its screen disappears before the status is printed
         if (lines[0]?.includes('PAUSED') === true) shown = lines;
         return lineOf(lines, 'status 0') >= 0;
       });
@@ -123,7 +128,7 @@ describe('top', () => {
       expect(shown).toEqual(paused);
     });
 
-    test('fits the terminal, and fits it again when that changes', async () => {
+    test('fits the terminal, also after a resize', async () => {
       const it = await start('--interval 60', {}, { columns: 100, rows: 20 });
       const fills = (columns: number, rows: number) => (lines: string[]) =>
         lines[1]?.length === columns &&
@@ -136,7 +141,7 @@ describe('top', () => {
       await it.until('140 columns', fills(140, 30));
     });
 
-    test('has colours, and none with NO_COLOR', async () => {
+    test('shows colours, and none with NO_COLOR', async () => {
       const colour = '\x1b[36m';
       const coloured = await start('--interval 0.1');
       await coloured.until('bars', (lines) => /[▁-█]$/.test(lines[3] ?? ''));
@@ -147,33 +152,44 @@ describe('top', () => {
       expect(plain.colouredScreen()).not.toContain(colour);
     });
 
-    test('does with ASCII where the language has no more', async () => {
+    test('shows ASCII only where the locale is not UTF-8', async () => {
       const it = await start('--interval 0.1', { LANG: 'C' });
       const lines = await it.until('bars', (it) => /[_.=+*#@-]{3}$/.test(it[3] ?? ''));
       expect(lines.join('')).toMatch(/^[\x20-\x7e]*$/);
     });
 
-    test('says that xenstored does not answer, and goes on counting', async () => {
+    test('shows that xenstored does not answer, and keeps sampling', async () => {
       const real = await RealHost.start();
       try {
         await real.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
-        where = ['--xenstore', real.connectOptions.xenstore, '--sysfs', real.connectOptions.sysfs];
+        hostOptions = [
+          '--xenstore',
+          real.connectOptions.xenstore,
+          '--sysfs',
+          real.connectOptions.sysfs,
+        ];
         const it = await start('--interval 0.1', {}, { columns: 130, rows: 10 });
         await real.xenstored.kill();
-        const says = (lines: string[]) => lines[0]?.includes('xenstored does not answer') === true;
-        await it.until('that it does not answer', says);
+        const isShown = (lines: string[]) =>
+          lines[0]?.includes('xenstored does not answer') === true;
+        await it.until('the message', isShown);
         await it.until('rates', (lines) => /^web1 +xvda +0\.00 /.test(lines[3] ?? ''));
       } finally {
-        where = ['--xenstore', host.connectOptions.xenstore, '--sysfs', host.connectOptions.sysfs];
+        hostOptions = [
+          '--xenstore',
+          host.connectOptions.xenstore,
+          '--sysfs',
+          host.connectOptions.sysfs,
+        ];
         await real.stop();
       }
     });
   });
 
-  describe('leaves the terminal as it found it', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'top-'));
+  describe('restores the terminal', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'top-'));
     afterAll(() => {
-      rmSync(folder, { recursive: true });
+      rmSync(directory, { recursive: true });
     });
 
     /** The process that runs in the terminal. */
@@ -201,54 +217,57 @@ describe('top', () => {
       ['after SIGINT', (it) => process.kill(pid(it), 'SIGINT'), 128 + constants.signals.SIGINT],
       ['after SIGTERM', (it) => process.kill(pid(it), 'SIGTERM'), 128 + constants.signals.SIGTERM],
       ['after SIGHUP', (it) => process.kill(pid(it), 'SIGHUP'), 128 + constants.signals.SIGHUP],
-      ['after an error that nobody expected', (it) => process.kill(pid(it), 'SIGUSR2'), 1],
+      ['after an uncaught error', (it) => process.kill(pid(it), 'SIGUSR2'), 1],
     ])('%s', async (way, end, status) => {
-      // thrown where nothing of ours catches it
-      const bomb = join(folder, 'bomb.cjs');
-      writeFileSync(bomb, "process.on('SIGUSR2', () => { throw new Error('boom') });");
+      // throws outside of the code of top
+      const thrower = join(directory, 'thrower.cjs');
+      writeFileSync(
+        thrower,
+        "process.on('SIGUSR2', () => { throw new Error('thrown by the test') });",
+      );
       const it = await Tmux.start({
         LANG: 'C.UTF-8',
         TERM: 'screen',
-        ...(way.includes('error') ? { NODE_OPTIONS: `--require=${bomb}` } : {}),
+        ...(way.includes('error') ? { NODE_OPTIONS: `--require=${thrower}` } : {}),
       });
       tmux = it;
-      it.type(`stty -a > ${folder}/before; echo what was there`, 'Enter');
-      await it.until('the prompt', (lines) => lines.includes('what was there'));
+      it.type(`stty -a > ${directory}/before; echo earlier output`, 'Enter');
+      await it.until('the prompt', (lines) => lines.includes('earlier output'));
       const before = it.modes();
       const count = way.includes('count') ? '--count 8' : '';
       it.type(
-        `${[...program, 'top', ...where].join(' ')} --interval 0.3 ${count}; echo status $?`,
+        `${[...program, 'top', ...hostOptions].join(' ')} --interval 0.3 ${count}; echo status $?`,
         'Enter',
       );
       await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
       expect(it.modes()).not.toBe(before);
 
       end(it);
-      const lines = await it.until('the end', (them) => lineOf(them, `status ${status}`) > 0);
-      expect(lines).toContain('what was there');
+      const lines = await it.until('the end', (lines) => lineOf(lines, `status ${status}`) > 0);
+      expect(lines).toContain('earlier output');
       expect(lines.join('\n')).not.toContain('DOMAIN');
-      if (way.includes('error')) expect(lines.join('\n')).toContain('Error: boom');
+      if (way.includes('error')) expect(lines.join('\n')).toContain('Error: thrown by the test');
       expect(it.modes()).toBe(before);
-      it.type(`stty -a | diff - ${folder}/before && echo the same`, 'Enter');
-      await it.until('no difference', (them) => them.includes('the same'));
+      it.type(`stty -a | diff - ${directory}/before && echo the same`, 'Enter');
+      await it.until('no difference', (lines) => lines.includes('the same'));
     });
 
-    test('while it is stopped by Ctrl-Z, and takes it again', async () => {
+    test('while Ctrl-Z has stopped it, and takes the terminal again after fg', async () => {
       const it = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
       tmux = it;
-      it.type(`stty -a > ${folder}/before; echo what was there`, 'Enter');
-      await it.until('the prompt', (lines) => lines.includes('what was there'));
+      it.type(`stty -a > ${directory}/before; echo earlier output`, 'Enter');
+      await it.until('the prompt', (lines) => lines.includes('earlier output'));
       const before = it.modes();
-      // the interval is long: it has to draw for having been stopped
-      it.type([...program, 'top', ...where, '--interval', '60'].join(' '), 'Enter');
+      // the interval is long, so that SIGCONT alone draws the screen
+      it.type([...program, 'top', ...hostOptions, '--interval', '60'].join(' '), 'Enter');
       await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
       const taken = it.modes();
 
       it.type('C-z');
       await it.until('that it is stopped', (lines) => lines.join().includes('Stopped'));
       expect(it.modes()).toBe(before);
-      it.type(`stty -a | diff - ${folder}/before && echo the same`, 'Enter');
-      await it.until('no difference', (them) => them.includes('the same'));
+      it.type(`stty -a | diff - ${directory}/before && echo the same`, 'Enter');
+      await it.until('no difference', (lines) => lines.includes('the same'));
       it.type('fg', 'Enter');
       await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
       expect(it.modes()).toBe(taken);
@@ -258,17 +277,17 @@ describe('top', () => {
     });
   });
 
-  describe('where there is no terminal', () => {
+  describe('without a terminal', () => {
     function run(...args: string[]) {
       const { stdout, stderr, status } = spawnSync(
         process.execPath,
-        [main, 'top', ...where, '--interval', '0.1', ...args],
+        [main, 'top', ...hostOptions, '--interval', '0.1', ...args],
         { encoding: 'utf8', timeout: 20_000 },
       );
       return { stdout, stderr, status };
     }
 
-    test('prints reports, so many as are wanted', () => {
+    test('prints as many reports as --count says', () => {
       const { stdout, stderr, status } = run('--count', '2', '--sort', 'domain');
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       expect(stdout).not.toContain('\x1b');
@@ -285,7 +304,7 @@ describe('top', () => {
       }
     });
 
-    test('prints what is wanted only', () => {
+    test('prints domains with --by domain, and the rows of --filter only', () => {
       const { stdout } = run('--count', '1', '--by', 'domain', '--filter', 'web');
       expect(stdout.split('\n').map((line) => line.split(/ +/).slice(0, 2).join(' '))).toEqual([
         expect.anything(),
@@ -300,13 +319,13 @@ describe('top', () => {
     test('prints reports in a terminal with --batch', async () => {
       tmux = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
       const before = tmux.modes();
-      tmux.type([...program, 'top', ...where, '--batch', '--count', '1'].join(' '), 'Enter');
+      tmux.type([...program, 'top', ...hostOptions, '--batch', '--count', '1'].join(' '), 'Enter');
       await tmux.until('a report', (lines) => lineOf(lines, 'total 3') > 0);
       expect(tmux.modes()).toBe(before);
     });
 
-    test('ends by a signal, after whole reports', async () => {
-      const child = spawn(process.execPath, [main, 'top', ...where, '--interval', '0.1'], {
+    test('ends at a signal, after a complete report', async () => {
+      const child = spawn(process.execPath, [main, 'top', ...hostOptions, '--interval', '0.1'], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       let printed = '';
@@ -319,17 +338,17 @@ describe('top', () => {
       expect(printed.endsWith('\n\n')).toBe(true);
     });
 
-    test('ends quietly when nobody reads on', () => {
+    test('ends without an error when the reader of its pipe ends', () => {
       const { stdout, stderr, status } = spawnSync(
         'sh',
-        ['-c', `${[...program, 'top', ...where].join(' ')} --interval 0.1 | head -n 2`],
+        ['-c', `${[...program, 'top', ...hostOptions].join(' ')} --interval 0.1 | head -n 2`],
         { encoding: 'utf8', timeout: 20_000 },
       );
       expect(stdout.split('\n')).toHaveLength(3);
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
     });
 
-    test('shows the guests of --demo at work', () => {
+    test('shows rates of the guests of --demo', () => {
       const { stdout } = spawnSync(
         process.execPath,
         [main, 'top', '--demo', '--batch', '--count', '1', '--interval', '1.5'],
@@ -342,11 +361,11 @@ describe('top', () => {
       [['--by', 'guest'], '--by is disk or domain, not guest'],
       [['--interval', '0'], '--interval is 0.1 to 86400 seconds, not 0'],
       [['--interval', '1e1'], '--interval is 0.1 to 86400 seconds, not 1e1'],
-      [['--count', '0'], '--count is how many times, from 1, not 0'],
-      [['--count', '1.5'], '--count is how many times, from 1, not 1.5'],
+      [['--count', '0'], '--count is a whole number from 1, not 0'],
+      [['--count', '1.5'], '--count is a whole number from 1, not 1.5'],
       [['--sort', 'size'], '--sort is one of domain disk r/s w/s '],
-      [['web1'], 'top takes no web1'],
-    ])('takes %j for wrong usage', (args, message) => {
+      [['web1'], 'top: unexpected argument web1'],
+    ])('refuses %j as wrong usage', (args, message) => {
       const { stderr, status } = run(...args);
       expect(stderr).toContain(`xen-block-stats: ${message}`);
       expect(status).toBe(2);

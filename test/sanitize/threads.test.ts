@@ -37,6 +37,8 @@ function build(sanitizers: string): string {
   const sources = [
     'test/sanitize/client_driver.cc',
     'binding/xenstore_client.cc',
+    'binding/xenstore_session.cc',
+    'binding/socket_variable.cc',
     'binding/libxenstore.cc',
     'binding/thread.cc',
   ];

@@ -1,9 +1,9 @@
 import type { DiskRates } from '../..';
 
-/** What one line says: the rates of a disk, or of several as if they were one. */
+/** The figures of one line: the rates of a disk, or of several disks together. -1: unknown. */
 export type Figures = Omit<DiskRates, 'reset'>;
 
-/** The columns in iostat's words, with the room that each takes on a screen. */
+/** The columns with the headings of iostat, and their widths on a screen, in characters. */
 export const COLUMNS = [
   { heading: 'r/s', figure: 'rPerSec', width: 7 },
   { heading: 'w/s', figure: 'wPerSec', width: 7 },
@@ -16,12 +16,15 @@ export const COLUMNS = [
   { heading: 'oo/s', figure: 'ooPerSec', width: 7 },
 ] as const;
 
-/** Kilobytes a second, read and written. */
+/** Returns the kilobytes a second that are read and written, together. Unknown rates count as 0. */
 export function throughput({ rkBPerSec, wkBPerSec }: Figures): number {
   return Math.max(0, rkBPerSec) + Math.max(0, wkBPerSec);
 }
 
-/** The figures of several disks as one. What only some of them count is the sum of those. */
+/**
+ * Returns the figures of several disks together. A rate that only some disks have is the sum of those;
+ * -1 if none of them has it.
+ */
 export function sumFigures(all: readonly Figures[]): Figures {
   const sum = (figure: keyof Figures) => {
     const counted = all.map((it) => it[figure]).filter((value) => value >= 0);
@@ -47,6 +50,7 @@ export function sumFigures(all: readonly Figures[]): Figures {
   };
 }
 
+/** Returns the kilobytes of a mean request; 0 without requests, -1 if they are unknown. */
 function requestSize(kilobytes: number, requests: number): number {
   if (kilobytes < 0 || requests < 0) return -1;
   return requests === 0 ? 0 : kilobytes / requests;

@@ -3,7 +3,7 @@ import { filterRows, totalRow } from './rows';
 import { visibleRows, type Picture } from './screen';
 import { toPrintable, type Style } from './text';
 
-/** What one sample found, for a pipe or a log: a line with the time, headings, rows, and their total. */
+/** Formats a sample for a pipe or a log: a line with the time, the headings, the rows, and their total. */
 export function renderReport(
   { view, rows, time }: Pick<Picture, 'view' | 'rows' | 'time'>,
   style: Pick<Style, 'utf8'>,
@@ -32,7 +32,7 @@ export function renderReport(
   return [time, ...lines, '', ''].join('\n');
 }
 
-/** A name without blanks, so that fields can be counted. */
+/** Replaces the blanks of a name, so that each line has the same fields. */
 function toField(name: string, style: Pick<Style, 'utf8'>): string {
   return toPrintable(name, style).replaceAll(/\s/gu, '_');
 }

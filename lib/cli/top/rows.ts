@@ -1,30 +1,30 @@
 import type { DiskInfo, DiskRates, DiskSet } from '../..';
 import { COLUMNS, sumFigures, throughput, type Figures } from './figures';
 
-/** Throughput in the last samples, the newest last; undefined where it is not known. */
+/** The throughput in the last samples, in kB/s, the newest last; undefined where it is unknown. */
 export type History = readonly (number | undefined)[];
 
-/** How many samples a history goes back. */
+/** The maximum number of samples in a history. */
 export const HISTORY_LENGTH = 60;
 
-/** What one line is about. */
+/** One line of a screen or a report. */
 export interface Row {
   readonly domain: string;
-  /** The disk's name; of several disks, how many there are. */
+  /** The name of the disk; for several disks, their number. */
   readonly disk: string;
-  /** Undefined if they are not known. */
+  /** Undefined if they are unknown. */
   readonly figures: Figures | undefined;
   readonly history: History;
-  /** Why something is not known; mostly there is nothing to say. */
+  /** Why figures are unknown; usually empty. */
   readonly note: string;
 }
 
-/** A disk, as the last sample found it: it stays so, whatever becomes of the disk. */
+/** The row of one disk in one sample. It does not change with the disk. */
 export interface DiskRow extends Row {
   readonly domid: number;
 }
 
-/** Samples a set, and remembers what its disks did. */
+/** Samples a set, and keeps the histories of its disks. */
 export class Sampler {
   readonly #set: DiskSet;
   /** By the disk's backend. */
@@ -44,7 +44,7 @@ export class Sampler {
   }
 
   #row(disk: DiskInfo, rates: DiskRates | undefined, error: string | undefined): DiskRow {
-    // what happened around a reset is not known
+    // the rates of an interval with a reset are unknown
     const figures = rates?.reset === true ? undefined : rates;
     const past = this.#histories.get(disk.backend) ?? [];
     const history = [...past, figures && throughput(figures)].slice(-HISTORY_LENGTH);
@@ -60,13 +60,13 @@ export class Sampler {
   }
 }
 
-/** The rows in whose names the text is, in whatever case. */
+/** Returns the rows whose domain and disk names contain a text, ignoring case. */
 export function filterRows(rows: readonly DiskRow[], text: string): readonly DiskRow[] {
   const wanted = text.toLowerCase();
   return rows.filter(({ domain, disk }) => `${domain} ${disk}`.toLowerCase().includes(wanted));
 }
 
-/** One row for all disks of a domain. */
+/** Returns one row for each domain. Two domains may have the same name: their domids differ. */
 export function groupByDomain(rows: readonly DiskRow[]): Row[] {
   const groups = new Map<number, DiskRow[]>();
   for (const row of rows) groups.set(row.domid, [...(groups.get(row.domid) ?? []), row]);
@@ -79,7 +79,7 @@ export function groupByDomain(rows: readonly DiskRow[]): Row[] {
   });
 }
 
-/** One row for all of these. */
+/** Returns one row for all rows together. */
 export function totalRow(rows: readonly DiskRow[], domain = 'total'): Row {
   const known = rows.flatMap(({ figures }) => figures ?? []);
   return {
@@ -91,11 +91,11 @@ export function totalRow(rows: readonly DiskRow[], domain = 'total'): Row {
   };
 }
 
-/** The newest ends of all of them fall together. */
+/** Adds histories, aligned at their newest samples. */
 function addHistories(histories: readonly History[]): History {
   const longest = histories.reduce((most, { length }) => Math.max(most, length), 0);
   const sum = new Array<number | undefined>(longest).fill(undefined);
-  // ten thousand disks have a history: no objects for each of its values
+  // allocates nothing for each value: ten thousand disks may have a history
   for (const history of histories) {
     const start = longest - history.length;
     for (let i = 0; i < history.length; i++) {
@@ -106,7 +106,7 @@ function addHistories(histories: readonly History[]): History {
   return sum;
 }
 
-/** What rows can be sorted by: the headings, from left to right. */
+/** The sort keys of rows: the headings, from left to right. */
 export const SORT_KEYS = [
   'domain',
   'disk',
@@ -114,15 +114,15 @@ export const SORT_KEYS = [
   'kB/s',
 ] as const;
 
-/** See {@link SORT_KEYS}; `kB/s` is what is read and written together. */
+/** One of {@link SORT_KEYS}; `kB/s` is the throughput. */
 export type SortKey = (typeof SORT_KEYS)[number];
 
-const NAMES = new Intl.Collator('en', { numeric: true });
+const NAME_ORDER = new Intl.Collator('en', { numeric: true });
 
-/** Names from a to z, figures from the largest; what is not known comes last. */
+/** Returns the rows sorted: by name in ascending order, by figure in descending order, unknown ones last. */
 export function sortRows<R extends Row>(rows: readonly R[], key: SortKey): R[] {
-  if (key === 'domain') return [...rows].sort((a, b) => NAMES.compare(a.domain, b.domain));
-  if (key === 'disk') return [...rows].sort((a, b) => NAMES.compare(a.disk, b.disk));
+  if (key === 'domain') return [...rows].sort((a, b) => NAME_ORDER.compare(a.domain, b.domain));
+  if (key === 'disk') return [...rows].sort((a, b) => NAME_ORDER.compare(a.disk, b.disk));
   const column = COLUMNS.find(({ heading }) => heading === key);
   const value = ({ figures }: Row) => {
     if (figures === undefined) return -1;

@@ -11,30 +11,30 @@ import {
 import { fit, formatFigure, sparkline, textWidth, toPrintable, type Style } from './text';
 import type { View } from './view';
 
-/** All that a screen shows. */
+/** Everything that a screen shows. */
 export interface Picture {
   readonly view: View;
   readonly rows: readonly DiskRow[];
-  /** When they were sampled, in words. */
+  /** The time of the sample, as text. */
   readonly time: string;
   readonly intervalSeconds: number;
-  /** Whether guests that come and go are heard of. */
+  /** Whether the set receives watch events, and so follows guests as they start and stop. */
   readonly isWatching: boolean;
 }
 
-/** How large a terminal is. */
+/** The size of a terminal, in characters. */
 export interface Size {
   readonly columns: number;
   readonly rows: number;
 }
 
-/** The lines around the rows: title, headings and total above, keys below. */
+/** The number of lines around the rows: title, headings and total above, keys below. */
 const FRAME_LINES = 4;
 
 const KEYS = 'q quit  space pause  / filter  < > sort  d disks or domains  up, down scroll';
 
-/** Columns that go when there is no room for all, in this order. */
-const DISPENSABLE = [
+/** The columns that a narrow screen leaves out, in this order. */
+const OPTIONAL_COLUMNS = [
   ['d/s'],
   ['oo/s'],
   ['rareq-sz', 'wareq-sz'],
@@ -43,10 +43,10 @@ const DISPENSABLE = [
   ['rkB/s', 'wkB/s'],
 ];
 
-/** Fewer bars than these tell nothing. */
-const LEAST_BARS = 10;
+/** The minimum number of bars, for which other columns are left out. */
+const MIN_BARS = 10;
 
-/** Which columns there are, and how wide the others. */
+/** The columns of figures that a screen has, and the widths of the other columns. */
 interface Layout {
   readonly domain: number;
   readonly disk: number;
@@ -54,18 +54,18 @@ interface Layout {
   readonly bars: number;
 }
 
-/** The rows that the view shows, if there were room for all. */
+/** Returns the rows of the view, on any page: filtered, grouped and sorted. */
 export function visibleRows({ view, rows }: Pick<Picture, 'view' | 'rows'>): Row[] {
   const wanted = filterRows(rows, view.filter);
   return sortRows(view.by === 'domain' ? groupByDomain(wanted) : wanted, view.sort);
 }
 
-/** How many rows fit on a screen. */
+/** Returns the number of rows that fit on a screen. */
 export function pageLength(size: Size): number {
   return Math.max(0, size.rows - FRAME_LINES);
 }
 
-/** A screen's lines: none is wider than it, and there are not more than it has. */
+/** Renders all lines of a screen, none wider than the screen. */
 export function renderScreen(picture: Picture, size: Size, style: Style): string[] {
   const { view } = picture;
   const all = visibleRows(picture);
@@ -73,24 +73,30 @@ export function renderScreen(picture: Picture, size: Size, style: Style): string
   const skipped = Math.min(view.skipped, Math.max(0, all.length - page));
   const shown = all.slice(skipped, skipped + page);
   const total = totalRow(filterRows(picture.rows, view.filter));
-  const layout = layOut([...all, total], size.columns, style);
+  const layout = computeLayout([...all, total], size.columns, style);
 
   return [
-    emphasise('1', fit(title(picture, style), size.columns, style)),
-    emphasise('7', headings(view, layout, style, size.columns)),
+    emphasise('1', fit(renderTitle(picture, style), size.columns, style)),
+    emphasise('7', renderHeadings(view, layout, style, size.columns)),
     emphasise('1', renderRow(total, layout, style, size.columns)),
     ...shown.map((row) => renderRow(row, layout, style, size.columns)),
     ...Array.from({ length: page - shown.length }, () => ''),
-    emphasise('2', footer(view, { skipped, shown: shown.length, all: all.length }, size, style)),
+    emphasise(
+      '2',
+      renderFooter(view, { skipped, shown: shown.length, all: all.length }, size, style),
+    ),
   ].slice(0, size.rows);
 }
 
-function title({ view, rows, time, intervalSeconds, isWatching }: Picture, style: Style): string {
+function renderTitle(
+  { view, rows, time, intervalSeconds, isWatching }: Picture,
+  style: Style,
+): string {
   const domains = new Set(rows.map(({ domid }) => domid)).size;
   return [
     time,
     `every ${intervalSeconds} s`,
-    `${count(rows.length, 'disk')} of ${count(domains, 'domain')}`,
+    `${quantity(rows.length, 'disk')} of ${quantity(domains, 'domain')}`,
     ...(view.isPaused ? ['PAUSED'] : []),
     ...(isWatching ? [] : ['xenstored does not answer: disks may have come or gone']),
     `sorted by ${view.sort}`,
@@ -98,11 +104,11 @@ function title({ view, rows, time, intervalSeconds, isWatching }: Picture, style
   ].join('  ');
 }
 
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
+function quantity(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-function footer(
+function renderFooter(
   view: View,
   { skipped, shown, all }: { skipped: number; shown: number; all: number },
   { columns }: Size,
@@ -113,13 +119,14 @@ function footer(
     return fit(text, columns, style);
   }
   if (shown === all) return fit(KEYS, columns, style);
-  const where = ` ${skipped + 1}-${skipped + shown} of ${all}`;
+  const position = ` ${skipped + 1}-${skipped + shown} of ${all}`;
   return (
-    fit(KEYS, columns - where.length, style) + fit(where, Math.min(where.length, columns), style)
+    fit(KEYS, columns - position.length, style) +
+    fit(position, Math.min(position.length, columns), style)
   );
 }
 
-function layOut(rows: readonly Row[], width: number, style: Style): Layout {
+function computeLayout(rows: readonly Row[], width: number, style: Style): Layout {
   const longest = (text: (row: Row) => string) =>
     rows.reduce((most, row) => Math.max(most, textWidth(toPrintable(text(row), style))), 0);
   const domain = Math.min(
@@ -139,15 +146,15 @@ function layOut(rows: readonly Row[], width: number, style: Style): Layout {
   let columns: Layout['columns'] = COLUMNS;
   const room = () =>
     columns.reduce((left, column) => left - column.width, width - domain - 1 - disk - 1);
-  for (const headings of DISPENSABLE) {
-    if (room() >= LEAST_BARS) break;
+  for (const headings of OPTIONAL_COLUMNS) {
+    if (room() >= MIN_BARS) break;
     columns = columns.filter(({ heading }) => !headings.includes(heading));
   }
   return { domain, disk, columns, bars: Math.min(room(), HISTORY_LENGTH) };
 }
 
-/** The headings, all inverse but the one that is sorted by. */
-function headings(view: View, layout: Layout, style: Style, width: number): string {
+/** Renders the headings: inverse, except that of the sort key. */
+function renderHeadings(view: View, layout: Layout, style: Style, width: number): string {
   const line = [
     'DOMAIN'.padEnd(layout.domain),
     ' ',
@@ -164,7 +171,7 @@ function headings(view: View, layout: Layout, style: Style, width: number): stri
 function renderRow(row: Row, layout: Layout, style: Style, width: number): string {
   const { domain, disk, figures, history, note } = row;
   const names = `${fit(toPrintable(domain, style), layout.domain, style)} ${fit(toPrintable(disk, style), layout.disk, style)}`;
-  const cells = layout.columns.map((column) => cell(figures, column, style)).join('');
+  const cells = layout.columns.map((column) => renderCell(figures, column, style)).join('');
   const last =
     note === ''
       ? colour('36', sparkline(history, layout.bars, style), style)
@@ -172,22 +179,23 @@ function renderRow(row: Row, layout: Layout, style: Style, width: number): strin
   return layout.bars > 0 ? `${names}${cells} ${last}` : fit(names, width, style);
 }
 
-function cell(
+function renderCell(
   figures: Figures | undefined,
   { figure, width }: (typeof COLUMNS)[number],
   style: Style,
 ): string {
   const value = figures?.[figure];
   const text = formatFigure(value).padStart(width);
-  // the backend was too busy
+  // requests were delayed because the backend was busy
   return figure === 'ooPerSec' && (value ?? 0) > 0 ? colour('33', text, style) : text;
 }
 
+/** Gives text a colour, if the terminal has colours. */
 function colour(code: string, text: string, { colours }: Style): string {
   return colours && text !== '' ? `\x1b[${code}m${text}\x1b[39m` : text;
 }
 
-/** Bold (1), faint (2) or inverse (7). */
+/** Makes text bold (1), faint (2) or inverse (7). */
 function emphasise(code: string, text: string): string {
   return `\x1b[${code}m${text}\x1b[0m`;
 }

@@ -3,11 +3,12 @@ import type { ReadStream, WriteStream } from 'node:tty';
 import type { Size } from './screen';
 import type { Key } from './view';
 
-/** Another screen without a cursor, on which lines that are too long are cut. */
+/** Switches to the alternate screen, hides the cursor, and cuts lines that are too long. */
 const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l';
+/** Undoes {@link ENTER}. */
 const LEAVE = '\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l';
 
-/** A terminal that is ours for a while, and then as it was. */
+/** A terminal on which a screen is shown for a time, and which is restored afterwards. */
 export class Terminal {
   readonly #input: ReadStream;
   readonly #output: WriteStream;
@@ -20,15 +21,16 @@ export class Terminal {
     this.#output = output;
   }
 
+  /** The current size. */
   get size(): Size {
     const { columns, rows } = this.#output;
-    // some do not say
+    // a terminal without a known size has 0
     return { columns: columns === 0 ? 80 : columns, rows: rows === 0 ? 24 : rows };
   }
 
-  /** Takes the terminal. It is given back by {@link leave}, and however the process ends. */
+  /** Takes the terminal. {@link leave} restores it, and so does the end of the process. */
   enter(): void {
-    // the first says why the process ends, and that is to be read
+    // restores the terminal before Node.js prints an uncaught error, so that it stays readable
     process.on('uncaughtExceptionMonitor', this.#restore);
     process.on('exit', this.#restore);
     process.on('SIGCONT', this.#take);
@@ -41,6 +43,7 @@ export class Terminal {
     this.#take();
   }
 
+  /** Restores the terminal. */
   leave(): void {
     this.#restore();
     if (this.#input.isTTY) {
@@ -53,17 +56,17 @@ export class Terminal {
     process.off('uncaughtExceptionMonitor', this.#restore);
   }
 
-  /** Shows these lines, as many as it has, in place of what was there. */
+  /** Replaces all lines of the screen. */
   draw(lines: readonly string[]): void {
-    // what was there is erased first: after a full line the cursor is still on its last character
+    // erases each line before writing: after a full line the cursor is still on its last character
     this.#output.write(`\x1b[H${lines.map((line) => `\x1b[K${line}`).join('\r\n')}`);
   }
 
-  /** The next key; undefined after so many milliseconds, or when it has to be drawn again. */
-  async next(milliseconds: number): Promise<Key | undefined> {
+  /** Resolves to the next key; to undefined at the timeout, or when the screen has to be drawn again. */
+  async nextKey(timeoutMs: number): Promise<Key | undefined> {
     if (this.#keys.length === 0) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, milliseconds);
+        const timer = setTimeout(resolve, timeoutMs);
         this.#wake = () => {
           clearTimeout(timer);
           resolve();

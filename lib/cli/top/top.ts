@@ -7,11 +7,11 @@ import { Sampler } from './rows';
 import { pageLength, renderScreen, visibleRows } from './screen';
 import { Terminal } from './terminal';
 import type { Style } from './text';
-import { press } from './view';
+import { handleKey } from './view';
 
 const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** `top`: until it is told to end. */
+/** Runs `top`: shows the rates of all disks, until a key, a signal or `--count` ends it. */
 export function top(_operands: string[], values: TopValues): (xen: Connection) => Promise<string> {
   const options = parseTopOptions(values);
   return async (xen) => {
@@ -30,17 +30,17 @@ async function run(xen: Connection, options: TopOptions): Promise<void> {
   for (const signal of END_SIGNALS) process.once(signal, onSignal);
   const set = await xen.diskSet();
   try {
-    // what is no terminal, or can do nothing but print
-    const plain = options.isBatch || !stdout.isTTY || process.env['TERM'] === 'dumb';
-    await (plain ? report : show)(set, options, end.signal);
+    // prints reports also on a terminal that cannot move its cursor
+    const isPlain = options.isBatch || !stdout.isTTY || process.env['TERM'] === 'dumb';
+    await (isPlain ? printReports : showScreen)(set, options, end.signal);
   } finally {
     set.close();
     for (const signal of END_SIGNALS) process.off(signal, onSignal);
   }
 }
 
-/** One report after the other. */
-async function report(
+/** Prints one report after the other. */
+async function printReports(
   set: DiskSet,
   { view, intervalMs, count }: TopOptions,
   end: AbortSignal,
@@ -49,7 +49,7 @@ async function report(
   sampler.sample();
   const clock = new Clock(intervalMs);
   for (let times = 0; times < count; times++) {
-    await delay(clock.remaining(), undefined, { signal: end }).catch(() => undefined);
+    await delay(clock.remainingMs(), undefined, { signal: end }).catch(() => undefined);
     if (end.aborted) return;
     clock.advance();
     const time = new Date().toISOString();
@@ -57,8 +57,8 @@ async function report(
   }
 }
 
-/** A screen that changes. */
-async function show(
+/** Shows a screen, and handles keys. */
+async function showScreen(
   set: DiskSet,
   { view: firstView, intervalMs, count }: TopOptions,
   end: AbortSignal,
@@ -82,18 +82,18 @@ async function show(
       const picture = { view, rows, time, intervalSeconds, isWatching: set.watching };
       terminal.draw(renderScreen(picture, terminal.size, style));
 
-      const key = await terminal.next(clock.remaining());
+      const key = await terminal.nextKey(clock.remainingMs());
       if (key !== undefined) {
         const page = { shown: pageLength(terminal.size), all: visibleRows(picture).length };
-        const next = press(view, key, page);
+        const next = handleKey(view, key, page);
         if (next === undefined) return;
         view = next;
       }
-      if (clock.remaining() > 0) continue;
+      if (clock.remainingMs() > 0) continue;
       clock.advance();
       times += 1;
       const sampled = sampler.sample();
-      // it is sampled all the same, so that what is shown then is not the mean of the pause
+      // samples also while paused, so that the next rates are not the mean of the pause
       if (view.isPaused) continue;
       rows = sampled;
       time = new Date().toTimeString().slice(0, 8);
@@ -103,7 +103,7 @@ async function show(
   }
 }
 
-/** When the next sample is due. */
+/** The schedule of the samples. */
 class Clock {
   readonly #intervalMs: number;
   #due: number;
@@ -113,11 +113,12 @@ class Clock {
     this.#due = performance.now() + intervalMs;
   }
 
-  remaining(): number {
+  /** Returns the milliseconds until the next sample. */
+  remainingMs(): number {
     return Math.max(0, this.#due - performance.now());
   }
 
-  /** What was missed, while the process was stopped, is not made up for. */
+  /** Moves to the next sample. Skips the samples that were missed while the process was stopped. */
   advance(): void {
     const now = performance.now();
     const next = this.#due + this.#intervalMs;
@@ -125,7 +126,7 @@ class Clock {
   }
 }
 
-/** Whether the terminal's language has more than ASCII, as the C library tells. */
+/** Returns whether the locale's encoding is UTF-8, by the C library's order of the variables. */
 function isUtf8(): boolean {
   const { LC_ALL, LC_CTYPE, LANG } = process.env;
   return /utf-?8/i.test([LC_ALL, LC_CTYPE, LANG].find((it) => it !== undefined && it !== '') ?? '');

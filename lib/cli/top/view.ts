@@ -1,20 +1,20 @@
 import { SORT_KEYS, type SortKey } from './rows';
 
-/** What is looked at, and how. */
+/** What `top` shows, and how. */
 export interface View {
-  /** What a line is about. */
+  /** What a line stands for. */
   readonly by: 'disk' | 'domain';
   readonly sort: SortKey;
-  /** Text that is in the names of what is shown. */
+  /** Only rows with this text in their names are shown. */
   readonly filter: string;
-  /** Whether keys go into the filter. */
+  /** Whether keys edit the filter. */
   readonly isTyping: boolean;
   readonly isPaused: boolean;
-  /** How many rows have been scrolled away. */
+  /** The number of rows above the screen. */
   readonly skipped: number;
 }
 
-/** A key, as Node's readline names it. */
+/** A key, as Node.js's readline names it. */
 export interface Key {
   readonly name?: string | undefined;
   readonly sequence?: string | undefined;
@@ -23,17 +23,17 @@ export interface Key {
 }
 
 /**
- * The view after a key; undefined when it is to end.
+ * Returns the view after a key; undefined if the key ends `top`.
  *
- * @param page - how many rows are on the screen, and how many there are.
+ * @param page - the number of rows on the screen, and in all.
  */
-export function press(
+export function handleKey(
   view: View,
   key: Key,
   page: { readonly shown: number; readonly all: number },
 ): View | undefined {
   if (key.ctrl === true) return key.name === 'c' ? undefined : view;
-  if (view.isTyping) return type(view, key);
+  if (view.isTyping) return editFilter(view, key);
 
   const scroll = (rows: number) => {
     const last = Math.max(0, page.all - page.shown);
@@ -53,10 +53,10 @@ export function press(
       return { ...view, filter: '', skipped: 0 };
     case 'left':
     case '<':
-      return { ...view, sort: besides(view.sort, -1) };
+      return { ...view, sort: adjacentSortKey(view.sort, -1) };
     case 'right':
     case '>':
-      return { ...view, sort: besides(view.sort, 1) };
+      return { ...view, sort: adjacentSortKey(view.sort, 1) };
     case 'up':
       return scroll(-1);
     case 'down':
@@ -70,7 +70,8 @@ export function press(
   }
 }
 
-function type(view: View, { name, sequence = '', meta }: Key): View {
+/** Returns the view after a key that edits the filter. */
+function editFilter(view: View, { name, sequence = '', meta }: Key): View {
   switch (name) {
     case 'return':
     case 'enter':
@@ -86,7 +87,8 @@ function type(view: View, { name, sequence = '', meta }: Key): View {
   }
 }
 
-function besides(key: SortKey, step: 1 | -1): SortKey {
+/** Returns the sort key of the column at the left (-1) or right (1), around the ends. */
+function adjacentSortKey(key: SortKey, step: 1 | -1): SortKey {
   const { length } = SORT_KEYS;
   return SORT_KEYS[(SORT_KEYS.indexOf(key) + step + length) % length] ?? key;
 }

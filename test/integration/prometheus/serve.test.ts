@@ -271,7 +271,7 @@ test('says that it may not listen there', () => {
 });
 
 test.each([
-  [['x'], 'serve takes no x'],
+  [['x'], 'serve: unexpected argument x'],
   [['--listen', '9788'], '--listen is an address and a port, as 127.0.0.1:9788, not 9788'],
   [['--listen', 'a:65536'], '--listen is an address and a port, as 127.0.0.1:9788, not a:65536'],
   [['--names', 'xl', '--listen', '127.0.0.1:0'], '--names is xen or libvirt, not xl'],

@@ -8,7 +8,7 @@ import {
   type SortKey,
 } from '../../../lib/cli/top/rows';
 
-const NOTHING: Figures = {
+const IDLE: Figures = {
   rPerSec: 0,
   wPerSec: 0,
   rkBPerSec: 0,
@@ -25,7 +25,7 @@ function row(domid: number, disk: string, figures?: Partial<Figures>, rest?: Par
     domid,
     domain: `web${domid}`,
     disk,
-    figures: figures && { ...NOTHING, ...figures },
+    figures: figures && { ...IDLE, ...figures },
     history: [],
     note: '',
     ...rest,
@@ -33,13 +33,13 @@ function row(domid: number, disk: string, figures?: Partial<Figures>, rest?: Par
 }
 
 describe('rows', () => {
-  test('are summed, with the sizes of all requests together', () => {
+  test('are summed, with the mean request size of all disks', () => {
     const { figures } = totalRow([
       row(1, 'xvda', { rPerSec: 3, rkBPerSec: 12, rareqSz: 4, fPerSec: 1 }),
       row(2, 'xvda', { rPerSec: 1, rkBPerSec: 64, rareqSz: 64, wPerSec: 5, wkBPerSec: 20 }),
     ]);
     expect(figures).toEqual({
-      ...NOTHING,
+      ...IDLE,
       rPerSec: 4,
       rkBPerSec: 76,
       rareqSz: 19,
@@ -50,7 +50,7 @@ describe('rows', () => {
     });
   });
 
-  test('are summed over the disks that count something', () => {
+  test('are summed over the disks that have a counter', () => {
     const { figures } = totalRow([
       row(1, 'xvda', { dPerSec: -1, fPerSec: -1 }),
       row(1, 'xvdb', { dPerSec: 2, fPerSec: -1 }),
@@ -59,18 +59,18 @@ describe('rows', () => {
     expect(figures).toMatchObject({ dPerSec: 2, fPerSec: -1 });
   });
 
-  test('have no sum if nothing is known of any, and one of 0 if there are none', () => {
+  test('have no sum if all figures are unknown, and a sum of 0 if there are no rows', () => {
     expect(totalRow([row(1, 'xvda')]).figures).toBeUndefined();
     expect(totalRow([])).toEqual({
       domain: 'total',
       disk: '0',
-      figures: NOTHING,
+      figures: IDLE,
       history: [],
       note: '',
     });
   });
 
-  test('are one a domain, though two have the same name', () => {
+  test('are grouped by domain, also if two domains have the same name', () => {
     const rows = [
       row(1, 'xvda', { rPerSec: 1 }, { domain: 'web' }),
       row(2, 'xvda', { rPerSec: 4 }, { domain: 'web' }),
@@ -82,7 +82,7 @@ describe('rows', () => {
     ]);
   });
 
-  test('have histories that end together', () => {
+  test('have histories that are added from the newest sample back', () => {
     const { history } = totalRow([
       row(1, 'xvda', {}, { history: [1, 2, 3] }),
       row(1, 'xvdb', {}, { history: [10, undefined] }),
@@ -95,7 +95,7 @@ describe('rows', () => {
     ]);
   });
 
-  test('are filtered by the names of the disk and its domain, in whatever case', () => {
+  test('are filtered by the names of the disk and its domain, ignoring case', () => {
     const rows = [row(1, 'xvda'), row(1, 'xvdb'), row(2, 'xvda')];
     const names = (text: string) =>
       filterRows(rows, text).map(({ domain, disk }) => `${domain} ${disk}`);
@@ -113,7 +113,7 @@ describe('rows', () => {
     ['wkB/s', ['web2', 'web9', 'web10', 'web11']],
     ['kB/s', ['web2', 'web9', 'web10', 'web11']],
     ['d/s', ['web9', 'web10', 'web11', 'web2']],
-  ])('are sorted by %s, what is not known last', (key, order) => {
+  ])('are sorted by %s, unknown figures last', (key, order) => {
     const rows = [
       row(11, 'xvdb'),
       row(9, 'xvdaa', { rkBPerSec: 5 }),
@@ -123,7 +123,7 @@ describe('rows', () => {
     expect(sortRows(rows, key).map(({ domain }) => domain)).toEqual(order);
   });
 
-  test('are left as they were given', () => {
+  test('are not changed by sorting', () => {
     const rows = Object.freeze([row(2, 'xvda'), row(1, 'xvda')]);
     expect(sortRows(rows, 'domain')[0]).toBe(rows[1]);
   });

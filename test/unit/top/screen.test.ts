@@ -11,12 +11,13 @@ const { view } = parseTopOptions({});
 const COLOURS = { utf8: true, colours: true };
 const PLAIN = { utf8: true, colours: false };
 
-function figures(busy: number): Figures {
+/** Figures of a disk with this many reads a second. */
+function figures(reads: number): Figures {
   return {
-    rPerSec: busy,
-    wPerSec: busy / 2,
-    rkBPerSec: busy * 16,
-    wkBPerSec: busy * 4,
+    rPerSec: reads,
+    wPerSec: reads / 2,
+    rkBPerSec: reads * 16,
+    wkBPerSec: reads * 4,
     rareqSz: 16,
     wareqSz: 8,
     fPerSec: 0,
@@ -25,13 +26,13 @@ function figures(busy: number): Figures {
   };
 }
 
-function row(domid: number, disk: string, busy: number, rest?: Partial<DiskRow>): DiskRow {
+function row(domid: number, disk: string, reads: number, rest?: Partial<DiskRow>): DiskRow {
   return {
     domid,
     domain: `web${domid}`,
     disk,
-    figures: figures(busy),
-    history: [busy, 0, busy],
+    figures: figures(reads),
+    history: [reads, 0, reads],
     note: '',
     ...rest,
   };
@@ -51,10 +52,11 @@ function render(changes: Partial<View> = {}, size: Size = WIDE, rows = ROWS, sty
   return renderScreen(picture, size, style);
 }
 
+/** The lines of a screen without colours and other attributes. */
 const text = (...args: Parameters<typeof render>) => render(...args).map(stripVTControlCharacters);
 
 describe('the screen', () => {
-  test('has a title, headings, the total, the busiest disks first, and the keys', () => {
+  test('shows a title, headings, the total, the busiest disks first, and the keys', () => {
     expect(text().map((line) => line.trimEnd())).toEqual([
       '14:02:31  every 1 s  3 disks of 2 domains  sorted by kB/s',
       'DOMAIN DISK     r/s    w/s   rkB/s   wkB/s rareq-sz wareq-sz    f/s    d/s   oo/s                         kB/s',
@@ -67,25 +69,25 @@ describe('the screen', () => {
     ]);
   });
 
-  test('has one line a domain', () => {
+  test('shows one line for each domain', () => {
     const lines = text({ by: 'domain', sort: 'domain' });
     expect(lines[1]).toMatch(/^DOMAIN DISKS +r\/s/);
     expect(lines[3]).toMatch(/^web1 {3}2 +210\.0 /);
     expect(lines[4]).toMatch(/^web2 {3}1 +50\.00 /);
   });
 
-  test('has only what the filter lets through, in the total too', () => {
+  test('shows only rows that match the filter, and their total', () => {
     const lines = text({ filter: 'web1' });
     expect(lines[0]).toMatch(/ 3 disks of 2 domains .* only web1 *$/);
     expect(lines[2]).toMatch(/^total {2}2 +210\.0 /);
     expect(lines.filter((line) => line.startsWith('web'))).toHaveLength(2);
   });
 
-  test('shows the filter while it is typed, with what is written harmless', () => {
+  test('shows the filter while it is typed, without invisible characters', () => {
     expect(text({ filter: 'we\u202eb', isTyping: true }).at(-1)).toMatch(/^Filter: we\ufffdb_ /);
   });
 
-  test('says that it is paused, and that guests may have come or gone', () => {
+  test('shows that it is paused, and that xenstored does not answer', () => {
     const picture: Picture = {
       view: { ...view, isPaused: true },
       rows: [],
@@ -97,13 +99,13 @@ describe('the screen', () => {
     expect(title).toContain('every 2.5 s  0 disks of 0 domains  PAUSED  xenstored does not answer');
   });
 
-  test('says in place of the bars why a figure is not known', () => {
+  test('shows in place of the bars why figures are unknown', () => {
     const note = 'cannot read \x1b]0;statistics';
     const [line = ''] = text({}, WIDE, [row(1, 'xvda', 0, { figures: undefined, note })]).slice(3);
     expect(line).toMatch(/^web1 {3}xvda( +-){9} cannot read \ufffd\]0;statistics *$/);
   });
 
-  test('scrolls, and not beyond the end', () => {
+  test('scrolls as far as the last row', () => {
     const size = { columns: 80, rows: 6 };
     const names = (skipped: number) =>
       text({ skipped, sort: 'domain' }, size)
@@ -115,7 +117,7 @@ describe('the screen', () => {
     expect(text({ skipped: 1 }, size).at(-1)).toMatch(/^q quit.* 2-3 of 3$/);
   });
 
-  test('leaves out what matters least when it is narrow', () => {
+  test('leaves out columns on a narrow terminal, discards first', () => {
     const headings = (columns: number) =>
       text({}, { columns, rows: 8 })[1]?.trim().split(/ +/).slice(2).join(' ');
     expect(headings(92)).toBe('r/s w/s rkB/s wkB/s rareq-sz wareq-sz f/s d/s oo/s kB/s');
@@ -127,7 +129,7 @@ describe('the screen', () => {
     expect(headings(25)).toBe('kB/s');
   });
 
-  test('is never wider or longer than the terminal, whatever the names', () => {
+  test('fits the terminal with any names', () => {
     const rows = [
       row(1, 'xvdbgqcv255', 1e9, { domain: '東京'.repeat(40) }),
       row(2, 'xvda', 12345, { domain: 'u\u0308'.repeat(300), note: '📀'.repeat(200) }),
@@ -143,7 +145,7 @@ describe('the screen', () => {
     }
   });
 
-  test('has no colours if there are to be none, and the same text', () => {
+  test('shows the same text with and without colours', () => {
     const busy = [row(1, 'xvda', 3, { figures: { ...figures(3), ooPerSec: 2 } })];
     const coloured = render({}, WIDE, busy, COLOURS);
     const plain = render({}, WIDE, busy, PLAIN);
@@ -154,7 +156,7 @@ describe('the screen', () => {
     expect(coloured.map(stripVTControlCharacters)).toEqual(plain.map(stripVTControlCharacters));
   });
 
-  test('shows by what it is sorted: that heading alone is not inverse', () => {
+  test('marks the heading of the sort key: only that one is not inverse', () => {
     const inverted = (sort: View['sort']) => {
       const [, heading] = render({ sort })[1]?.split(/\x1b\[27m(.*)\x1b\[7m/) ?? []; // eslint-disable-line no-control-regex
       return heading;
@@ -167,7 +169,7 @@ describe('the screen', () => {
 });
 
 describe('a report', () => {
-  test('has the time, headings, rows and their total, in fields that can be counted', () => {
+  test('has the time, headings, rows and their total, with the same fields in each line', () => {
     const rows = [
       ...ROWS,
       row(3, 'xvda', 0, { domain: 'my db\x1b', figures: undefined, note: 'counters were reset' }),

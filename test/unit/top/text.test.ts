@@ -29,16 +29,16 @@ describe('text on a terminal', () => {
     ['東京都', 1, '…'],
     ['u\u0308u\u0308u\u0308', 2, 'u\u0308…'],
     ['📀📀', 3, '📀…'],
-  ])('%j in %i columns is %j', (text, width, fitted) => {
+  ])('%j is fitted in %i columns as %j', (text, width, fitted) => {
     expect(fit(text, width, UTF8)).toBe(fitted);
     expect(textWidth(fitted)).toBe(width);
   });
 
-  test('is cut with a character that the terminal has', () => {
+  test('is cut with an ASCII character without UTF-8', () => {
     expect(fit('webserver', 4, ASCII)).toBe('web~');
   });
 
-  test('has nothing that breaks or turns a line', () => {
+  test('has no characters that break a line or change its direction', () => {
     expect(toPrintable('a\u202eb\u200dc\u2028d\ud800e\x1b[2Jf\x9bg', UTF8)).toBe(
       'a\ufffdb\ufffdc\ufffdd\ufffde\ufffd[2Jf\ufffdg',
     );
@@ -47,23 +47,23 @@ describe('text on a terminal', () => {
 });
 
 describe('a sparkline', () => {
-  test('is as high as the values are beside the largest', () => {
+  test('shows values relative to the largest', () => {
     expect(sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8, UTF8)).toBe('▁▂▃▄▅▆▇█');
     expect(sparkline([0, 100, 1], 3, UTF8)).toBe('▁█▂');
   });
 
-  test('shows the newest at the right, and nothing where nothing is known', () => {
+  test('shows the newest value at the right, and blanks for unknown values', () => {
     expect(sparkline([9, 4, undefined, 2], 3, UTF8)).toBe('█ ▅');
     expect(sparkline([1], 3, UTF8)).toBe('  █');
     expect(sparkline([], 2, UTF8)).toBe('  ');
     expect(sparkline([1], 0, UTF8)).toBe('');
   });
 
-  test('is low for a disk that does nothing', () => {
+  test('shows the lowest bar for an idle disk', () => {
     expect(sparkline([0, 0], 2, UTF8)).toBe('▁▁');
   });
 
-  test('does with ASCII where there is no more', () => {
+  test('uses ASCII characters without UTF-8', () => {
     expect(sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8, ASCII)).toBe('_.-=+*#@');
   });
 });
@@ -85,7 +85,7 @@ describe('a figure', () => {
     [2 ** 63, '9.22E'],
     [-1, '-'],
     [undefined, '-'],
-  ])('%p is %s', (value, text) => {
+  ])('%p is formatted as %s', (value, text) => {
     expect(formatFigure(value)).toBe(text);
   });
 });

@@ -1,6 +1,6 @@
-import { press, type Key, type View } from '../../../lib/cli/top/view';
+import { handleKey, type Key, type View } from '../../../lib/cli/top/view';
 
-const FIRST: View = {
+const INITIAL: View = {
   by: 'disk',
   sort: 'kB/s',
   filter: '',
@@ -10,47 +10,48 @@ const FIRST: View = {
 };
 const PAGE = { shown: 10, all: 25 };
 
-/** The view after these keys; a text's characters are keys. */
-function after(keys: (Key | string)[], view: View = FIRST): View | undefined {
+/** The view after these keys. Each character of a string is a key. */
+function after(keys: (Key | string)[], view: View = INITIAL): View | undefined {
   return keys
     .flatMap((key) =>
       typeof key === 'string'
         ? Array.from(key, (it): Key => ({ name: /[a-z]/.test(it) ? it : undefined, sequence: it }))
         : key,
     )
-    .reduce<View | undefined>((it, key) => it && press(it, key, PAGE), view);
+    .reduce<View | undefined>((it, key) => it && handleKey(it, key, PAGE), view);
 }
 
+/** A key with a name. */
 const named = (name: string): Key => ({ name, sequence: `\x1b${name}` });
 
-describe('a key', () => {
-  test('ends it: q and Ctrl-C, the latter while a filter is typed, too', () => {
+describe('handleKey', () => {
+  test('quits on q, and on Ctrl-C also while a filter is typed', () => {
     expect(after(['q'])).toBeUndefined();
     expect(after([{ name: 'c', ctrl: true, sequence: '\x03' }])).toBeUndefined();
     expect(after(['/w', { name: 'c', ctrl: true, sequence: '\x03' }])).toBeUndefined();
   });
 
-  test('pauses and goes on', () => {
+  test('pauses and resumes on p and space', () => {
     expect(after(['p'])?.isPaused).toBe(true);
     expect(after(['p', { name: 'space', sequence: ' ' }])?.isPaused).toBe(false);
   });
 
-  test('changes between disks and domains, from the first row', () => {
-    expect(after(['d'], { ...FIRST, skipped: 3 })).toMatchObject({ by: 'domain', skipped: 0 });
+  test('switches between disks and domains on d, and shows the first row', () => {
+    expect(after(['d'], { ...INITIAL, skipped: 3 })).toMatchObject({ by: 'domain', skipped: 0 });
     expect(after(['dd'])?.by).toBe('disk');
   });
 
-  test('sorts by the column at the left or right, around the ends', () => {
+  test('sorts by the adjacent column on <, >, left and right, around the ends', () => {
     expect(after(['<'])?.sort).toBe('oo/s');
     expect(after([named('left'), named('left')])?.sort).toBe('d/s');
     expect(after(['>'])?.sort).toBe('domain');
     expect(after(['>', named('left')])?.sort).toBe('kB/s');
   });
 
-  test('types a filter: q is a letter then', () => {
+  test('edits the filter after /, with q as a letter', () => {
     expect(after(['/sq l'])).toMatchObject({ filter: 'sq l', isTyping: true });
     expect(after(['/web1', named('backspace'), '2', named('return')])).toEqual({
-      ...FIRST,
+      ...INITIAL,
       filter: 'web2',
     });
     expect(after(['/📀', named('backspace')])?.filter).toBe('');
@@ -59,12 +60,12 @@ describe('a key', () => {
     );
   });
 
-  test('takes a filter away', () => {
-    expect(after(['/web', named('escape')])).toEqual(FIRST);
-    expect(after(['/web', named('return'), named('escape')])).toEqual(FIRST);
+  test('clears the filter on Esc', () => {
+    expect(after(['/web', named('escape')])).toEqual(INITIAL);
+    expect(after(['/web', named('return'), named('escape')])).toEqual(INITIAL);
   });
 
-  test('scrolls as far as there are rows', () => {
+  test('scrolls on up, down, page up and page down, as far as there are rows', () => {
     expect(after([named('down')])?.skipped).toBe(1);
     expect(after([named('up')])?.skipped).toBe(0);
     expect(after([named('pagedown')])?.skipped).toBe(10);
@@ -72,7 +73,9 @@ describe('a key', () => {
     expect(after([named('pagedown'), named('pagedown'), named('pageup')])?.skipped).toBe(5);
   });
 
-  test('that means nothing does nothing', () => {
-    expect(after(['xyz', named('f1'), { name: 'l', ctrl: true, sequence: '\x0c' }])).toEqual(FIRST);
+  test('ignores other keys', () => {
+    expect(after(['xyz', named('f1'), { name: 'l', ctrl: true, sequence: '\x0c' }])).toEqual(
+      INITIAL,
+    );
   });
 });

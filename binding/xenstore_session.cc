@@ -1,0 +1,286 @@
+#include "xenstore_session.h"
+
+#include <poll.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+
+#include "socket_variable.h"
+#include "thread.h"
+
+namespace xen_block_stats {
+namespace {
+
+// The number of abandoned threads of this process: they are stuck in libxenstore, and their client
+// does not use them any more.
+std::atomic<int> abandoned_threads{0};
+// While this many threads are abandoned, no new connection is made.
+constexpr int kMaxAbandonedThreads = 4;
+
+// How long the JavaScript thread waits for an idle thread to end, in milliseconds. An idle thread
+// ends at once, unless the machine is very busy.
+constexpr double kEndMs = 50;
+
+// The interval at which a watching thread checks its connection, in milliseconds. The descriptor of
+// xs_fileno() does not become readable when the connection is lost.
+constexpr int kCheckMs = 1000;
+
+// Returns the errno of a lost connection. libxenstore gives EINVAL or EBADF if it has noticed the
+// loss before.
+int ConnectionError(int error) {
+  return error == 0 || error == EINVAL || error == EBADF ? ECONNRESET : error;
+}
+
+// Returns whether an errno is xenstored's response about a path. Any other errno means that the
+// connection is lost.
+bool IsAboutPath(int error) {
+  return error == ENOENT || error == EACCES || error == EPERM || error == EEXIST;
+}
+
+// Returns the first names of a path.
+std::string Shorten(const std::string& path, int names) {
+  size_t end = 0;
+  for (int i = 0; i < names && end != std::string::npos; ++i) end = path.find('/', end + 1);
+  return path.substr(0, end);
+}
+
+}  // namespace
+
+bool XenstoreClient::Session::CanStart() { return abandoned_threads < kMaxAbandonedThreads; }
+
+std::shared_ptr<XenstoreClient::Session> XenstoreClient::Session::Start(
+    const Libxenstore& library, bool is_default, std::function<void()> notify) {
+  auto session = std::make_shared<Session>(library, is_default, std::move(notify));
+  if (session->wake_ < 0) return nullptr;
+  return StartThread([session] { session->Run(); }) ? session : nullptr;
+}
+
+bool XenstoreClient::Session::WaitUntilOpened(const Deadline& deadline) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.WaitUntil(lock, deadline, [this] { return is_opened_; });
+}
+
+bool XenstoreClient::Session::IsBusy() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return is_requested_ || is_stopping_;
+}
+
+bool XenstoreClient::Session::IsStopping() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return is_stopping_;
+}
+
+bool XenstoreClient::Session::HasEnded() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return has_ended_;
+}
+
+XenstoreClient::Response XenstoreClient::Session::Request(Operation operation,
+                                                          std::vector<std::string> paths,
+                                                          const Deadline& deadline) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  Submit(operation, std::move(paths), false);
+  if (changed_.WaitUntil(lock, deadline, [this] { return !is_requested_; })) {
+    return *std::exchange(response_, std::nullopt);
+  }
+  is_cancelled_ = true;
+  return {Outcome::kTimedOut, ETIMEDOUT};
+}
+
+void XenstoreClient::Session::Post(Operation operation, std::vector<std::string> paths) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Submit(operation, std::move(paths), true);
+}
+
+void XenstoreClient::Session::Submit(Operation operation, std::vector<std::string> paths,
+                                     bool is_posted) {
+  operation_ = operation;
+  paths_ = std::move(paths);
+  is_requested_ = true;
+  is_posted_ = is_posted;
+  is_cancelled_ = false;
+  response_.reset();
+  if (has_ended_) {
+    EndRequest();
+  } else {
+    Wake();
+  }
+}
+
+XenstoreClient::Events XenstoreClient::Session::Take() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (is_posted_ && !is_requested_) {
+    pending_.response = std::exchange(response_, std::nullopt);
+    is_posted_ = false;
+  }
+  return std::exchange(pending_, Events{});
+}
+
+void XenstoreClient::Session::Stop() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (has_ended_ || is_stopping_) return;
+  is_stopping_ = true;
+  notify_ = nullptr;
+  Wake();
+  // An idle thread ends at once: waiting for it closes its descriptors before this returns.
+  const bool is_idle = is_opened_ && !is_requested_;
+  const auto has_ended = [this] { return has_ended_; };
+  if (is_idle && changed_.WaitUntil(lock, Deadline(kEndMs), has_ended)) return;
+  is_abandoned_ = true;
+  ++abandoned_threads;
+}
+
+void XenstoreClient::Session::EndRequest() {
+  if (is_requested_) response_ = end_;
+  is_requested_ = false;
+  changed_.Notify();
+  if (notify_) notify_();
+}
+
+void XenstoreClient::Session::Wake() {
+  constexpr uint64_t kOnce = 1;
+  // Fails only when the eventfd is full, which wakes the thread, too.
+  if (write(wake_, &kOnce, sizeof(kOnce)) < 0) return;
+}
+
+void XenstoreClient::Session::Run() {
+  int error = Open();
+  const Outcome failure = error == 0 ? Outcome::kBroken : Outcome::kConnectFailed;
+  const int watch_descriptor = watching_ == nullptr ? -1 : library_.fileno(watching_);
+
+  std::unique_lock<std::mutex> lock(mutex_);
+  is_opened_ = true;
+  changed_.Notify();
+  while (error == 0 && !is_stopping_) {
+    if (is_requested_) {
+      const Operation operation = operation_;
+      const std::vector<std::string> paths = std::move(paths_);
+      lock.unlock();
+      Response response = RequestAll(operation, paths);
+      lock.lock();
+      if (response.outcome == Outcome::kBroken) {
+        error = response.error;
+        break;
+      }
+      response_ = std::move(response);
+      is_requested_ = false;
+      changed_.Notify();
+      if (is_posted_ && notify_) notify_();
+    } else {
+      lock.unlock();
+      WaitForWork(watch_descriptor);
+      lock.lock();
+    }
+    if (watching_ == nullptr) continue;
+    lock.unlock();
+    error = DrainEvents();
+    lock.lock();
+  }
+  lock.unlock();
+  library_.close(watching_);
+  library_.close(requests_);
+
+  lock.lock();
+  close(std::exchange(wake_, -1));
+  has_ended_ = true;
+  end_ = {failure, error};
+  pending_.lost = true;
+  if (is_abandoned_) --abandoned_threads;
+  EndRequest();
+}
+
+int XenstoreClient::Session::Open() {
+  std::optional<SocketVariableReader> reader;
+  if (is_default_) reader.emplace();
+  errno = 0;
+  requests_ = library_.open_readonly();
+  // After Stop() the environment may not have the given socket any more.
+  if (requests_ != nullptr && watches_ && !IsStopping()) watching_ = library_.open_readonly();
+  const int error = errno;
+  reader.reset();
+  if (requests_ != nullptr && (watching_ != nullptr || !watches_)) return 0;
+  return error == 0 ? ECONNREFUSED : error;
+}
+
+XenstoreClient::Response XenstoreClient::Session::RequestAll(
+    Operation operation, const std::vector<std::string>& paths) {
+  Response response;
+  response.answers.resize(paths.size());
+  for (size_t i = 0; i < paths.size(); ++i) {
+    Answer& answer = response.answers[i];
+    answer.error = RequestOne(operation, paths[i], &answer);
+    if (answer.error != 0 && !IsAboutPath(answer.error)) {
+      return {Outcome::kBroken, ConnectionError(answer.error)};
+    }
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (is_stopping_ || is_cancelled_) break;
+  }
+  return response;
+}
+
+int XenstoreClient::Session::RequestOne(Operation operation, const std::string& path,
+                                        Answer* answer) {
+  errno = 0;
+  switch (operation) {
+    case Operation::kRead: {
+      unsigned length = 0;
+      auto* value = static_cast<char*>(library_.read(requests_, XBT_NULL, path.c_str(), &length));
+      if (value == nullptr) break;
+      answer->strings.emplace_back(value, length);
+      free(value);
+      return 0;
+    }
+    case Operation::kDirectory: {
+      unsigned count = 0;
+      char** names = library_.directory(requests_, XBT_NULL, path.c_str(), &count);
+      if (names == nullptr) break;
+      answer->strings.assign(names, names + count);
+      free(names);
+      return 0;
+    }
+    case Operation::kWatch: {
+      if (const int error = DrainEvents()) return error;
+      // The token of a watch is its path.
+      awaiting_first_event_.insert(path);
+      errno = 0;
+      if (library_.watch(watching_, path.c_str(), path.c_str())) return 0;
+      awaiting_first_event_.erase(path);
+      break;
+    }
+    case Operation::kUnwatch:
+      if (library_.unwatch(watching_, path.c_str(), path.c_str())) return 0;
+      break;
+  }
+  return errno == 0 ? ECONNRESET : errno;
+}
+
+int XenstoreClient::Session::DrainEvents() {
+  std::set<std::string> changed;
+  errno = 0;
+  while (char** event = library_.check_watch(watching_)) {
+    if (awaiting_first_event_.erase(event[XS_WATCH_TOKEN]) == 0) {
+      changed.insert(Shorten(event[XS_WATCH_PATH], kPathNames));
+    }
+    free(event);
+    errno = 0;
+  }
+  const int error = errno == EAGAIN ? 0 : ConnectionError(errno);
+  if (changed.empty()) return error;
+  std::lock_guard<std::mutex> lock(mutex_);
+  pending_.changed.merge(changed);
+  if (notify_) notify_();
+  return error;
+}
+
+void XenstoreClient::Session::WaitForWork(int watch_descriptor) {
+  pollfd waiting[] = {{wake_, POLLIN, 0}, {watch_descriptor, POLLIN, 0}};
+  uint64_t times;
+  if (poll(waiting, 2, watches_ ? kCheckMs : -1) > 0 && waiting[0].revents != 0 &&
+      read(wake_, &times, sizeof(times)) < 0) {
+    return;
+  }
+}
+
+}  // namespace xen_block_stats
