@@ -14,69 +14,69 @@ import {
   type DomainIdentity,
 } from './xenstore/domains';
 
-/** How {@link connect} connects. */
+/** The options of {@link connect}. */
 export interface ConnectOptions {
-  /** What libvirt's two calls multiply sectors by; default: `'physical'`. */
+  /** The number of bytes by which `blockStats` and `blockStatsFlags` multiply sectors; default: `'physical'`. */
   sectorSize?: SectorSize | undefined;
-  /** How long a call may wait for xenstored, in milliseconds; default: 1000. */
+  /** The timeout of a call that waits for xenstored, in milliseconds; default: 1000. */
   timeoutMs?: number | undefined;
-  /** The directory that has `bus/xen-backend/devices`; default: `SYSFS_PATH`, else `/sys`. */
+  /** The directory that contains `bus/xen-backend/devices`; default: `SYSFS_PATH`, else `/sys`. */
   sysfs?: string | undefined;
   /**
-   * The path of xenstored's socket, for tests and simulators; default: where libxenstore finds it
+   * The path of xenstored's socket, for tests and simulators. The default is libxenstore's
    * (`XENSTORED_PATH`, `XENSTORED_RUNDIR`, `/var/run/xenstored/socket`, the kernel's xenbus device).
    *
-   * libxenstore is told by the environment only: the variable `XENSTORED_PATH` is set while a connection
-   * is made, and another thread that reads the environment at that moment may see it. In production, set
-   * `XENSTORED_PATH` in place of this option.
+   * libxenstore reads the path from the environment only. The package sets the variable `XENSTORED_PATH`
+   * while it connects, and another thread that reads the environment at that moment may see it. In
+   * production, set `XENSTORED_PATH` instead of this option.
    */
   xenstore?: string | undefined;
 }
 
-/** The longest timeout of a timer, in milliseconds. */
+/** The longest delay of a Node.js timer, in milliseconds. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
- * Connects to the Xen host that this runs on, like libvirt's `virConnectOpen("xen:///system")`.
+ * Connects to the Xen host that the process runs on, like libvirt's `virConnectOpen("xen:///system")`.
  *
  * @throws {@link XenError} `ERR_XENSTORE_CONNECT`, `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_IO`,
  * `ERR_XEN_NO_LIBXENSTORE`, `ERR_XEN_UNSUPPORTED_PLATFORM`.
  */
 export function connect(options?: ConnectOptions): Connection {
   const given = new Options(options);
-  const reach = {
+  const settings = {
     sectorSize: readSectorSize(given) ?? 'physical',
     timeoutMs: given.number('timeoutMs') ?? 1000,
     sysfs: given.path('sysfs') ?? (process.env['SYSFS_PATH'] || '/sys'),
     socket: given.path('xenstore'),
   };
-  const { timeoutMs } = reach;
+  const { timeoutMs } = settings;
   if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
     throw outOfRange('options.timeoutMs', `more than 0 and at most ${MAX_TIMEOUT_MS}`, timeoutMs);
   }
 
   const native = loadNative();
-  const xenstore = new XenstoreClient({ native, ...reach });
+  const xenstore = new XenstoreClient({ native, ...settings });
   try {
-    // a relative path is below the directory of the asking domain
+    // xenstored resolves a relative path in /local/domain/<domid> of the requesting domain
     const [own] = xenstore.query().read(['domid']);
     const ownDomid = /^[0-9]{1,5}$/.test(own ?? '') ? Number(own) : 0;
-    return new Connection({ native, ...reach, ownDomid }, xenstore);
+    return new Connection({ native, ...settings, ownDomid }, xenstore);
   } catch (error) {
     xenstore.close();
     throw error;
   }
 }
 
-/** A connection to a Xen host: see {@link connect}. */
+/** A connection to a Xen host. {@link connect} creates it. */
 export class Connection {
   readonly #host: Host;
   readonly #xenstore: XenstoreClient;
-  /** The domains that were given out, with the disks that they hold open. */
+  /** The domains that were returned to callers, by domid, with their open disks. */
   readonly #domains = new Map<number, Domain>();
-  /** The sets that are open. One that is not referenced any more can be collected. */
+  /** The open sets. The references are weak, so that an unused set can be collected. */
   readonly #sets = new Set<WeakRef<{ close: () => void }>>();
 
   /** @internal */
@@ -86,7 +86,8 @@ export class Connection {
   }
 
   /**
-   * The domains that are running, by domid, with Domain-0; in a driver domain, those that it serves.
+   * Returns the running domains, in the order of their domids, with Domain-0. In a driver domain, returns
+   * the domains that it serves.
    *
    * @throws {@link XenError} `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_CONNECT`, `ERR_XENSTORE_IO`,
    * `ERR_XEN_CLOSED`.
@@ -98,11 +99,11 @@ export class Connection {
   }
 
   /**
-   * A running domain. Asked again, it gives the same object as long as it is the same domain.
+   * Returns a running domain. Returns the same object for as long as this domain runs.
    *
-   * @param ref - its domid (a number, 0 to 32751), its name or its UUID.
-   * @throws as {@link Connection.domains}, and `ERR_XEN_NO_DOMAIN` if there is none, or if several have
-   * this name.
+   * @param ref - the domid (a number, 0 to 32751), the name or the UUID.
+   * @throws as {@link Connection.domains}, and `ERR_XEN_NO_DOMAIN` if no running domain matches, or if
+   * several have this name.
    */
   domain(ref: number | string): Domain {
     if (typeof ref === 'number') return this.#byDomid(ref);
@@ -111,9 +112,10 @@ export class Connection {
   }
 
   /**
-   * The disks that blkback serves to all guests, or to those that match: read all at once, and kept
-   * current by xenstore's watches. It does not block the event loop. On a host with thousands of disks it
-   * may take longer than `timeoutMs` to read what they are: give `connect()` more.
+   * Creates a set of the disks that blkback serves, to read them all in one call. The filter selects
+   * disks; xenstore's watch events keep the set current. Does not block the event loop. On a host with
+   * thousands of disks, reading their nodes may take longer than the default `timeoutMs`: pass a longer
+   * one to `connect()`.
    *
    * @throws as {@link Connection.domains}.
    */
@@ -129,7 +131,7 @@ export class Connection {
     return set.start();
   }
 
-  /** Ends the connection and closes all that was opened through it. Again, it does nothing. */
+  /** Closes the connection, its disks and its sets. Further calls do nothing. */
   close(): void {
     this.#xenstore.close();
     for (const set of this.#sets) set.deref()?.close();
@@ -159,7 +161,7 @@ export class Connection {
       const domids = named.map(({ domid }) => domid).join(', ');
       throw new XenError(
         'ERR_XEN_NO_DOMAIN',
-        `${named.length} domains are named '${text}': give the domid (${domids}) or the uuid`,
+        `${named.length} domains are named '${text}': specify the domid (${domids}) or the uuid`,
       );
     }
     const identity = named[0] ?? all.find(({ uuid }) => uuid === text.toLowerCase());
@@ -168,7 +170,7 @@ export class Connection {
     throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching ${key} '${text}' is running`);
   }
 
-  /** The domids of the running domains. Closes what is held of others. */
+  /** Returns the domids of the running domains, and closes the disks of all other domains. */
   #list(query: Query): number[] {
     const domids = listDomids(query, this.#host.ownDomid);
     const running = new Set(domids);
@@ -176,6 +178,7 @@ export class Connection {
     return domids;
   }
 
+  /** Returns the known object of a domain, or a new one if another domain had this domid. */
   #domain(identity: DomainIdentity): Domain {
     const known = this.#domains.get(identity.domid);
     if (known?.update(identity) === true) return known;
@@ -185,6 +188,7 @@ export class Connection {
     return domain;
   }
 
+  /** Closes the disks of a domain, and removes the domain from the known ones. */
   #forget(domid: number): void {
     this.#domains.get(domid)?.close();
     this.#domains.delete(domid);

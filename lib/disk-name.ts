@@ -1,15 +1,15 @@
 import { XenError, invalidType, outOfRange } from './errors';
 
 /*
- * Disk names and devids, as libxl reads them (xen-vbd-interface(7)):
+ * Disk names and devids, as libxl parses them (xen-vbd-interface(7)):
  *
  *   xvd, disk and partition up to 15     202<<8 | disk<<4 | partition
  *   xvd, beyond that                     1<<28  | disk<<8 | partition
  *   hd,  disk 0..1 and 2..3              3<<8 and 22<<8 | (disk&1)<<6 | partition
  *   sd,  disk and partition up to 15     8<<8   | disk<<4 | partition
  *
- * libxl's parser also takes bare prefixes, signs, blanks and negative numbers, by accident: they
- * are refused here.
+ * libxl's parser accepts bare prefixes, signs, blanks and negative numbers by accident. This parser
+ * refuses them.
  */
 
 const MAX_DEVID = 2 ** 31 - 1;
@@ -20,19 +20,20 @@ const DISK_AND_PARTITION = new RegExp(`^d(${NUMBER})p(${NUMBER})$`);
 const PLAIN_NUMBER = new RegExp(`^(?:${NUMBER})$`);
 const LETTERS = /^(xvd|hd|sd)([a-z]+)([1-9][0-9]*)?$/;
 
-/** A number as C reads it with base 0: 0x hex, 0 octal, else decimal; undefined for octal 8 or 9. */
+/** Parses a number like C's strtoul with base 0: 0x hex, 0 octal, else decimal; undefined for octal 8 or 9. */
 function parseNumber(text: string): number | undefined {
   if (/^0[0-9]+$/.test(text)) return /[89]/.test(text) ? undefined : Number.parseInt(text, 8);
   return Number(text);
 }
 
-/** a..z are 0..25, aa is 26: base 26 without a zero. */
+/** Converts the letters of a disk to its index: a..z are 0..25, aa is 26 (bijective base 26). */
 function lettersToIndex(letters: string): number {
   let index = 0;
   for (const letter of letters) index = index * 26 + letter.charCodeAt(0) - 96;
   return index - 1;
 }
 
+/** The inverse of {@link lettersToIndex}. */
 function indexToLetters(index: number): string {
   let letters = '';
   for (let rest = index + 1; rest > 0; rest = Math.floor((rest - 1) / 26)) {
@@ -57,7 +58,7 @@ function sdDevid(disk: number, partition: number): number | undefined {
   return (8 << 8) | (disk << 4) | partition;
 }
 
-/** The devid of a name, or undefined if it is no disk's name. */
+/** Returns the devid of a disk name, or undefined if the name is invalid. */
 export function devidOf(name: string): number | undefined {
   const pair = DISK_AND_PARTITION.exec(name);
   if (pair) {
@@ -84,12 +85,12 @@ export function devidOf(name: string): number | undefined {
 }
 
 /**
- * The devid that libxl gives to a disk of this name.
+ * Returns the devid that libxl assigns to a disk of this name.
  *
- * @param name - `xvda`, `xvdb2`, `hda`, `sda1`; `d<disk>p<partition>`; or the devid itself,
+ * @param name - `xvda`, `xvdb2`, `hda`, `sda1`; `d<disk>p<partition>`; or the devid itself in
  * decimal, hexadecimal (`0xca00`) or octal (`0145000`).
  * @returns 0 to 2^31 - 1.
- * @throws {@link XenError} `ERR_XEN_INVALID_DISK` if it is no disk's name.
+ * @throws {@link XenError} `ERR_XEN_INVALID_DISK` if the name is invalid.
  */
 export function parseDiskName(name: string): number {
   if (typeof name !== 'string') throw invalidType('name', 'of type string', name);
@@ -105,10 +106,10 @@ export function parseDiskName(name: string): number {
 }
 
 /**
- * The name of the disk with this devid, in letters: {@link parseDiskName} reads it back as the same
- * devid. A devid of no known family is its own name, in decimal.
+ * Returns the name of a devid in letters. {@link parseDiskName} returns the same devid for this name. A
+ * devid that no prefix (`xvd`, `hd`, `sd`) covers is returned as a decimal number.
  *
- * A running domain's disks know their names better: see `dev` in the backend's xenstore folder.
+ * The configured name of a running domain's disk may differ: it is the node `dev` of the backend directory.
  *
  * @param devid - 0 to 2^31 - 1.
  */
@@ -117,30 +118,31 @@ export function diskName(devid: number): string {
   if (!Number.isInteger(devid) || devid < 0 || devid > MAX_DEVID) {
     throw outOfRange('devid', `an integer from 0 to ${MAX_DEVID}`, devid);
   }
-  const spelled = (prefix: string, disk: number, partition: number) =>
+  const spell = (prefix: string, disk: number, partition: number) =>
     prefix + indexToLetters(disk) + (partition === 0 ? '' : String(partition));
 
   const name =
     devid >= 1 << 28
-      ? spelled('xvd', (devid >> 8) & MAX_XVD_DISK, devid & 255)
-      : familyName(devid >> 8, devid & 255, spelled);
+      ? spell('xvd', (devid >> 8) & MAX_XVD_DISK, devid & 255)
+      : nameOfMajor(devid >> 8, devid & 255, spell);
   return name !== undefined && devidOf(name) === devid ? name : String(devid);
 }
 
-function familyName(
+/** Returns the name of a devid with a block major number: 202 (xvd), 8 (sd), 3 and 22 (hd). */
+function nameOfMajor(
   major: number,
   minor: number,
-  spelled: (prefix: string, disk: number, partition: number) => string,
+  spell: (prefix: string, disk: number, partition: number) => string,
 ): string | undefined {
   switch (major) {
     case 202:
-      return spelled('xvd', minor >> 4, minor & 15);
+      return spell('xvd', minor >> 4, minor & 15);
     case 8:
-      return spelled('sd', minor >> 4, minor & 15);
+      return spell('sd', minor >> 4, minor & 15);
     case 3:
     case 22:
       if (minor > 127) return undefined;
-      return spelled('hd', (major === 22 ? 2 : 0) + (minor >> 6), minor & 63);
+      return spell('hd', (major === 22 ? 2 : 0) + (minor >> 6), minor & 63);
     default:
       return undefined;
   }

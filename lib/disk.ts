@@ -8,8 +8,9 @@ import type { Query } from './xenstore/client';
 import { isSameDisk, type DiskInfo } from './xenstore/disks';
 
 /**
- * The counters of a disk, as blkback keeps them since the guest's frontend connected: they start
- * from 0 again when it reconnects. A counter that the kernel does not have is -1.
+ * The counters of a disk. blkback counts from the moment when the guest's frontend connects, and starts
+ * from 0 again when the frontend reconnects. A counter that the kernel does not have is -1. The names in
+ * parentheses are the kernel's files in `vbd-<domid>-<devid>/statistics`.
  */
 export interface DiskStats<N extends number | bigint = number> {
   /** Read requests (`rd_req`). */
@@ -35,26 +36,27 @@ export interface DiskStats<N extends number | bigint = number> {
 /** The order in which {@link Disk.readInto} fills an array. */
 export const DISK_COLUMNS = Object.freeze(Object.keys(Column)) as readonly (keyof DiskStats)[];
 
-/** How a disk reads: with its statistics open or not, of the domain that it belongs to. */
+/** The owner of a disk, which reopens its statistics. */
 export interface DiskOwner {
   /**
-   * Opens a disk whose statistics cannot be read any more, if it has come back.
+   * Reopens the statistics of a disk whose descriptors are stale.
    *
-   * @throws XenError if it has not.
+   * @param query - the query of the public call, if it has begun one.
+   * @throws XenError if the disk was not attached again.
    */
   reopen(disk: Disk, query: Query | undefined): void;
 }
 
 /**
- * One disk of a domain, with its statistics open. It is this disk for ever: when the disk is
- * detached and attached again it goes on, when another one takes its name it does not.
+ * A disk of a domain, with open statistics. The object always represents this disk. It works again after
+ * the same disk is detached and attached again. It fails when another disk has taken the name.
  */
 export class Disk {
-  /** The domid of the domain that has it. */
+  /** The domid of the disk's domain. */
   readonly domid: number;
-  /** Its number, 0 to 2^31 - 1. */
+  /** The devid, 0 to 2^31 - 1. */
   readonly devid: number;
-  /** Its name (`xvda`). */
+  /** The name in the guest's configuration (`xvda`). */
   readonly name: string;
 
   readonly #host: Host;
@@ -74,16 +76,18 @@ export class Disk {
     this.name = info.name;
   }
 
-  /** What the disk is, as it was described when it was last opened. */
+  /** The description of the disk, as of the last time when it was opened. */
   get info(): DiskInfo {
     return this.#info;
   }
 
   /**
-   * Reads every counter: seven preads. Bytes are true bytes: sectors of 512, whatever the sector size.
+   * Reads every counter, with seven `pread` calls. Bytes are true bytes: blkback's sectors have 512 bytes,
+   * independently of the disk's sector size.
    *
-   * @throws {@link XenError} `ERR_XEN_INVALID_DISK` when the disk has gone, `ERR_XEN_DOMAIN_NOT_RUNNING`
-   * when the domain has, `ERR_XEN_STATS_UNAVAILABLE` when a counter cannot be read, `ERR_XEN_CLOSED`.
+   * @throws {@link XenError} `ERR_XEN_INVALID_DISK` if the disk was detached, `ERR_XEN_DOMAIN_NOT_RUNNING`
+   * if the domain has ended, `ERR_XEN_STATS_UNAVAILABLE` if a counter cannot be read, `ERR_XEN_CLOSED`; if
+   * the disk has to be reopened, those of {@link Connection.domains}.
    */
   read(options?: { bigint?: false }): DiskStats;
   read(options: { bigint: true }): DiskStats<bigint>;
@@ -95,11 +99,11 @@ export class Disk {
   }
 
   /**
-   * Reads every counter into the array, in the order of {@link DISK_COLUMNS}, and leaves no garbage.
-   * When it throws, nothing has been written.
+   * Reads every counter into an array, in the order of {@link DISK_COLUMNS}. Creates no JavaScript objects.
+   * Writes nothing when it throws.
    *
-   * @param array - takes nine values.
-   * @param offset - where the first one goes.
+   * @param array - the array into which the nine values are written.
+   * @param offset - the index of the first value.
    * @throws as {@link Disk.read}.
    */
   readInto(array: Float64Array | BigInt64Array, offset = 0): void {
@@ -117,9 +121,9 @@ export class Disk {
   }
 
   /**
-   * Reads counters into an array; a disk that cannot be read is reopened once.
+   * Reads counters into an array. Reopens the disk once if it cannot be read.
    *
-   * @param query - the call that this is part of, if it has asked xenstored already.
+   * @param query - the query of the public call, if it has begun one.
    * @internal
    */
   fill(
@@ -137,7 +141,7 @@ export class Disk {
   }
 
   /**
-   * Reads counters into an array, if the disk can be read.
+   * Reads counters into an array. Returns false, and closes the statistics, if they cannot be read.
    *
    * @internal
    */
@@ -149,7 +153,7 @@ export class Disk {
   }
 
   /**
-   * Reads from these statistics from now on.
+   * Replaces the statistics and the description of the disk.
    *
    * @internal
    */
@@ -160,7 +164,7 @@ export class Disk {
   }
 
   /**
-   * Whether this describes the same disk, and not one that took its name.
+   * Whether this is the description of the same disk, and not of another one with its name.
    *
    * @internal
    */
@@ -169,7 +173,7 @@ export class Disk {
   }
 
   /**
-   * Completes the description with what has become known since.
+   * Adds to the description what was not known when the disk was opened.
    *
    * @internal
    */
@@ -184,7 +188,7 @@ export class Disk {
   }
 }
 
-/** A row of numbers as an object. */
+/** Converts a row to an object. */
 export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
   return {
     rdReq: row[Column.rdReq],
@@ -199,25 +203,34 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
   };
 }
 
-/** Throws if blkback in this domain has no statistics of the disk, whatever the kernel says. */
+/**
+ * Checks that blkback in this domain serves the disk, from its description in xenstore.
+ *
+ * @throws XenError `ERR_XEN_UNSUPPORTED_DRIVER`, `ERR_XEN_UNSUPPORTED_FORMAT`.
+ */
 export function checkReadable(info: DiskInfo, ownDomid: number): void {
   const { name: disk, domid, domain, driver, kind, format, backendDomid } = info;
-  const refuse = (code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT', why: string) =>
-    new XenError(code, why, { domid, disk });
+  const unsupported = (
+    code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT',
+    message: string,
+  ) => new XenError(code, message, { domid, disk });
   const of = `disk ${disk} of domain ${domain ?? String(domid)}`;
   if (kind !== 'vbd') {
-    throw refuse(
+    throw unsupported(
       'ERR_XEN_UNSUPPORTED_DRIVER',
       `unsupported disk driver ${driver} (${of} is served by ${kind}, not by blkback)`,
     );
   }
   if (backendDomid !== ownDomid) {
-    throw refuse(
+    throw unsupported(
       'ERR_XEN_UNSUPPORTED_DRIVER',
-      `unsupported disk driver ${driver} in domain ${backendDomid} (${of} is served there: read it there)`,
+      `unsupported disk driver ${driver} in domain ${backendDomid} (${of} is served by that domain: read its statistics there)`,
     );
   }
   if (format !== 'raw') {
-    throw refuse('ERR_XEN_UNSUPPORTED_FORMAT', `unsupported format ${format} (${of} is not raw)`);
+    throw unsupported(
+      'ERR_XEN_UNSUPPORTED_FORMAT',
+      `unsupported format ${format} (${of} is not raw)`,
+    );
   }
 }

@@ -1,21 +1,21 @@
 /**
- * What went wrong, as a stable string: the `code` of a {@link XenError}.
+ * The `code` of a {@link XenError}: a stable string that identifies the kind of error.
  *
- * | code | when |
+ * | code | meaning |
  * |---|---|
  * | `ERR_XEN_NO_DOMAIN` | no domain has this domid, name or uuid |
- * | `ERR_XEN_DOMAIN_NOT_RUNNING` | the domain went away |
- * | `ERR_XEN_INVALID_DISK` | the domain has no such disk, or it is not a disk's name |
+ * | `ERR_XEN_DOMAIN_NOT_RUNNING` | the domain has ended |
+ * | `ERR_XEN_INVALID_DISK` | the domain has no such disk, or the disk name is invalid |
  * | `ERR_XEN_UNSUPPORTED_DRIVER` | the disk is not served by blkback in this domain |
  * | `ERR_XEN_UNSUPPORTED_FORMAT` | the disk is served by blkback, but is not raw |
- * | `ERR_XEN_UNSUPPORTED_PLATFORM` | this is not Linux |
- * | `ERR_XEN_UNSUPPORTED_FLAGS` | a flag that the call does not know |
+ * | `ERR_XEN_UNSUPPORTED_PLATFORM` | the platform is not Linux |
+ * | `ERR_XEN_UNSUPPORTED_FLAGS` | `flags` has a flag that the call does not support |
  * | `ERR_XEN_STATS_UNAVAILABLE` | the kernel has no statistics of the disk, or they cannot be read |
  * | `ERR_XEN_NO_LIBXENSTORE` | libxenstore is not installed on this machine |
- * | `ERR_XENSTORE_CONNECT` | no xenstored answers, or not to this user |
- * | `ERR_XENSTORE_TIMEOUT` | xenstored did not answer in time |
- * | `ERR_XENSTORE_IO` | the connection to xenstored broke, or it answered nonsense |
- * | `ERR_XEN_CLOSED` | used after `close()` |
+ * | `ERR_XENSTORE_CONNECT` | xenstored cannot be reached, or refuses the request |
+ * | `ERR_XENSTORE_TIMEOUT` | xenstored did not respond before the deadline |
+ * | `ERR_XENSTORE_IO` | the connection to xenstored was lost, or a response was invalid |
+ * | `ERR_XEN_CLOSED` | the object was used after `close()` |
  */
 export type XenErrorCode =
   | 'ERR_XEN_NO_DOMAIN'
@@ -32,26 +32,26 @@ export type XenErrorCode =
   | 'ERR_XENSTORE_IO'
   | 'ERR_XEN_CLOSED';
 
-/** Where an error happened, as far as it is known. */
+/** The circumstances of an error, as far as they are known. */
 export interface XenErrorDetails {
-  /** The system's error number, positive (2 is ENOENT). */
+  /** The system's error number, positive (2 is `ENOENT`). */
   errno?: number | undefined;
-  /** The call that failed: `open`, `pread`, `connect` ... */
+  /** The system call that failed: `open`, `pread`, `connect` ... */
   syscall?: string | undefined;
-  /** The file or the xenstore node that it was about. */
+  /** The path of the file or the xenstore node. */
   path?: string | undefined;
-  /** The domain that it was about. */
+  /** The domid of the domain. */
   domid?: number | undefined;
-  /** The disk that it was about, by its name. */
+  /** The name of the disk. */
   disk?: string | undefined;
-  /** The error behind this one. */
+  /** The error that caused this one. */
   cause?: unknown;
 }
 
-/** Every error of this package but those for arguments of a wrong type or range. */
+/** An error of this package. For arguments of a wrong type or range, it throws TypeError and RangeError. */
 export class XenError extends Error {
   override readonly name = 'XenError';
-  /** See {@link XenErrorCode}. */
+  /** The kind of error. */
   readonly code: XenErrorCode;
   /** {@inheritDoc XenErrorDetails.errno} */
   declare readonly errno?: number;
@@ -74,7 +74,7 @@ export class XenError extends Error {
   }
 }
 
-/** A TypeError as Node's own: `ERR_INVALID_ARG_TYPE`, naming the argument. */
+/** Creates a TypeError like Node's own, with the code `ERR_INVALID_ARG_TYPE` and the argument's name. */
 export function invalidType(argument: string, expected: string, actual: unknown): TypeError {
   const received = actual === null ? 'null' : `type ${typeof actual}`;
   return Object.assign(
@@ -83,7 +83,7 @@ export function invalidType(argument: string, expected: string, actual: unknown)
   );
 }
 
-/** A RangeError as Node's own: `ERR_OUT_OF_RANGE`, naming the argument. */
+/** Creates a RangeError like Node's own, with the code `ERR_OUT_OF_RANGE` and the argument's name. */
 export function outOfRange(argument: string, expected: string, actual: unknown): RangeError {
   return Object.assign(
     new RangeError(

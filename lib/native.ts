@@ -2,102 +2,105 @@ import { join } from 'node:path';
 import load from 'node-gyp-build';
 import { XenError } from './errors';
 
-/** Why the counters of a vbd were not read: see {@link decodeFailure}. 0 if they were. */
+/** An encoded reason why the counters of a vbd were not read, or 0: see {@link decodeFailure}. */
 export type VbdFailure = number;
 
-/** The counters of one vbd (binding/vbd_statistics.h). */
+/** The statistics of one vbd (binding/vbd_statistics.h). */
 export interface Vbd {
-  /** Opens its files and holds them. */
+  /** Opens the counters' files, which stay open. */
   open(): VbdFailure;
   /**
-   * Reads counters into a row of an array: {@link Column} says where each number is. When it fails,
-   * nothing is written.
+   * Reads counters into a row of an array, each at its {@link Column}. Writes nothing if a counter cannot
+   * be read.
    *
-   * @param counters - which ones, see {@link Counter}.
-   * @param offset - where the row begins.
+   * @param counters - a set of bits of {@link Counter}.
+   * @param offset - the index at which the row begins.
    */
   read(array: Float64Array | BigInt64Array, counters: number, offset: number): VbdFailure;
-  /** Closes its files. */
+  /** Closes the files. */
   close(): void;
 }
 
-/** The counters of many vbds, a row each (binding/vbd_set.h). Vbds are pairs of domid and devid. */
+/** The statistics of many vbds, a row each (binding/vbd_set.h). A vbd is a pair of domid and devid. */
 export interface VbdSet {
-  /** Opens vbds, but for those whose row can be read, until the next `assign`. */
+  /** Opens candidate vbds until the next `assign`, except those whose row can be read. */
   prepare(vbds: Uint32Array): void;
-  /** Closes some of the prepared vbds. */
+  /** Closes prepared vbds. Ignores those that are not prepared. */
   discard(vbds: Uint32Array): void;
-  /** Makes these the rows, and closes the rest. Returns how many are not open. */
+  /** Replaces the rows, and closes the vbds that have none afterwards. Returns how many rows are not open. */
   assign(vbds: Uint32Array): number;
   /**
    * Reads all rows.
    *
-   * @param failures - takes a {@link VbdFailure} for each row.
-   * @param clock - takes the time of this sample and of the one before, in nanoseconds.
-   * @returns how many rows failed; -1 if an array is too short, and nothing was read.
+   * @param failures - receives a {@link VbdFailure} for each row.
+   * @param clock - receives the times of this sample and of the previous one, in nanoseconds on the clock
+   * of `process.hrtime`.
+   * @returns how many rows failed; -1 if an array is too short, in which case nothing was read.
    */
   sample(values: Float64Array | BigInt64Array, failures: Uint32Array, clock: BigInt64Array): number;
   /** Closes all files and removes all rows. */
   close(): void;
 }
 
-/** What xenstored is asked to do with paths. */
+/** An operation that xenstored is requested to do for each path. */
 export type Operation = 'read' | 'directory' | 'watch' | 'unwatch';
 
 /**
- * The answer about one path: an errno; or the value of a node, as a Buffer if it is not printable ASCII;
- * or the names of its children.
+ * The part of a response that is about one path: an errno; or for `read` the value of the node, a Buffer
+ * if it is not printable ASCII; or for `directory` the names of its children.
  */
 export type Answer = number | string | Buffer | string[];
 
-/** Why xenstored gave no answers. */
+/** The reason why a request has no response. `errno` is 0 if it is unknown. */
 export interface XenstoreFailure {
   readonly failure: 'library' | 'connect' | 'timeout' | 'broken';
   readonly errno: number;
 }
 
-/** What happened since the last `take`. */
+/** The events since the last `take`. */
 export interface XenstoreEvents {
-  /** Paths below which something changed, cut off after six names. */
+  /** The paths of watch events, cut off after six names (`/local/domain/0/backend/vbd/<domid>`). */
   readonly changed: string[];
-  /** The connection was lost, and its watches with it. */
+  /** Whether the connection, and its watches with it, were lost. */
   readonly lost: boolean;
   /** The response to the last `post`. */
   readonly response?: Answer[] | XenstoreFailure;
 }
 
-/** A client of xenstored (binding/xenstore_client.h). It connects with the first request. */
+/** A client of xenstored (binding/xenstore_client.h). The first request connects. */
 export interface NativeXenstoreClient {
   /**
-   * Requests the same of many paths and waits for all answers.
+   * Requests an operation for each path, and waits for the response until the deadline.
    *
-   * @param deadlineMs - on the clock of `process.hrtime`, in milliseconds.
+   * @param deadlineMs - in milliseconds on the clock of `process.hrtime`.
    */
   request(
     operation: Operation,
     paths: readonly string[],
     deadlineMs: number,
   ): Answer[] | XenstoreFailure;
-  /** Requests without waiting, one request at a time. */
+  /** Requests without waiting: `take` returns the response. Only one request may be without a response. */
   post(operation: Operation, paths: readonly string[]): void;
+  /** Returns the events since the last call. */
   take(): XenstoreEvents;
   /**
-   * Abandons the thread of an unanswered request, and its watches. The next request makes a new
-   * connection. Returns false if a thread that was abandoned before has not ended.
+   * Abandons the thread of a request without a response, and its watches. The next request reconnects.
+   * Returns false if no request is unanswered, or if a thread that was abandoned before has not ended.
    */
   giveUp(): boolean;
-  /** Whether the process goes on for its notifications. */
+  /** Sets whether the client keeps the process alive. */
   keepAlive(alive: boolean): void;
   /** Ends the connection without waiting for xenstored. */
   close(): void;
 }
 
-/** What binding/addon.cc exports. */
+/** The exports of binding/addon.cc. */
 export interface Native {
-  /** `devices`: the directory `bus/xen-backend/devices` of sysfs. */
+  /** `devices`: the path of the directory `bus/xen-backend/devices` in sysfs. */
   readonly Vbd: new (devices: string, domid: number, devid: number) => Vbd;
+  /** `maxOpenFiles`: the descriptor budget. */
   readonly VbdSet: new (devices: string, maxOpenFiles: number) => VbdSet;
-  /** `notify` is called when `take` has something; with it the client can watch. */
+  /** `notify` is called when `take` has events to return. `watch`, `unwatch` and `post` need it. */
   readonly XenstoreClient: new (
     socket: string | undefined,
     notify?: () => void,
@@ -106,11 +109,11 @@ export interface Native {
   readonly counterFiles: readonly string[];
   /** The keys of {@link Column}, in its order. */
   readonly columns: readonly string[];
-  /** How many files this process may have open. */
+  /** Returns how many descriptors this process may have open (`RLIMIT_NOFILE`). */
   openFilesLimit(): number;
 }
 
-/** The counters that a read can be asked for, each a bit, in the order of binding/vbd_statistics.h. */
+/** A bit for each counter, in the order of binding/vbd_statistics.h. */
 export const Counter = {
   rdReq: 1 << 0,
   rdSectors: 1 << 1,
@@ -124,7 +127,7 @@ export const Counter = {
 /** All counters. */
 export const ALL_COUNTERS = (1 << 7) - 1;
 
-/** Where in a row each number is, in the order of binding/vbd_statistics.h. */
+/** The position of each number in a row, in the order of binding/vbd_statistics.h. */
 export const Column = {
   rdReq: 0,
   rdSectors: 1,
@@ -137,7 +140,7 @@ export const Column = {
   outOfRequests: 8,
 } as const;
 
-/** How many numbers a row has. */
+/** The number of columns of a row. */
 export const ROW_LENGTH = Object.keys(Column).length;
 
 /** A row of numbers, each at its {@link Column}. */
@@ -145,11 +148,11 @@ export type Row<N extends number | bigint> = Readonly<
   Record<(typeof Column)[keyof typeof Column], N>
 >;
 
-/** Rows for reads whose numbers are taken out before any other code runs. */
+/** Rows that all reads share: a caller copies the numbers before any other code runs. */
 export const NUMBERS = new Float64Array(ROW_LENGTH) as Float64Array & Row<number>;
 export const BIGINTS = new BigInt64Array(ROW_LENGTH) as BigInt64Array & Row<bigint>;
 
-/** The errno of a {@link VbdFailure}, and the file that it is about; without a file, the directory. */
+/** Returns the errno of a {@link VbdFailure}, and the counter's file; undefined if the directory failed. */
 export function decodeFailure(failure: VbdFailure): { errno: number; file: string | undefined } {
   return { errno: failure & 0xffff, file: loadNative().counterFiles[failure >>> 16] };
 }
@@ -157,9 +160,9 @@ export function decodeFailure(failure: VbdFailure): { errno: number; file: strin
 let native: Native | undefined;
 
 /**
- * The addon. Loaded when it is first needed: names can be parsed where it cannot be loaded.
+ * Loads the addon when it is first needed, so that disk names can be parsed on every platform.
  *
- * @throws {@link XenError} `ERR_XEN_UNSUPPORTED_PLATFORM` where it is not Linux.
+ * @throws {@link XenError} `ERR_XEN_UNSUPPORTED_PLATFORM` if the platform is not Linux.
  */
 export function loadNative(): Native {
   if (native === undefined) {

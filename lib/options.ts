@@ -1,13 +1,15 @@
 import { invalidType, outOfRange } from './errors';
 
 /**
- * Reads the options of a call: each one once, and only the object's own, so that a changed
- * `Object.prototype` changes nothing. An option that is undefined is not given.
+ * Reads and checks the options of a call. Reads each option once, and only the object's own properties,
+ * so that a changed `Object.prototype` has no effect. An option that is undefined counts as absent.
+ *
+ * The methods throw a TypeError `ERR_INVALID_ARG_TYPE` if an option has the wrong type.
  */
 export class Options {
   readonly #values: Readonly<Record<string, unknown>>;
 
-  /** @throws TypeError `ERR_INVALID_ARG_TYPE` if it is not an object. */
+  /** @throws TypeError `ERR_INVALID_ARG_TYPE` if `options` is not an object. */
   constructor(options: unknown) {
     if (options === undefined) options = {};
     if (typeof options !== 'object' || options === null) {
@@ -16,7 +18,7 @@ export class Options {
     this.#values = options as Record<string, unknown>;
   }
 
-  /** The value of an option, whatever it is. */
+  /** Returns the value of an option, of any type. */
   any(name: string): unknown {
     return Object.hasOwn(this.#values, name) ? this.#values[name] : undefined;
   }
@@ -37,7 +39,11 @@ export class Options {
     return this.#typed(name, 'number') as number | undefined;
   }
 
-  /** An integer from `min` to `max`. */
+  /**
+   * Returns an integer from `min` to `max`.
+   *
+   * @throws RangeError `ERR_OUT_OF_RANGE`.
+   */
   integer(name: string, min: number, max = Number.MAX_SAFE_INTEGER): number | undefined {
     const value = this.number(name);
     if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) {
@@ -50,11 +56,15 @@ export class Options {
     throw outOfRange(`options.${name}`, range, value);
   }
 
-  /** The path of a file. */
+  /**
+   * Returns a path.
+   *
+   * @throws RangeError `ERR_OUT_OF_RANGE` if it is empty or contains a null character.
+   */
   path(name: string): string | undefined {
     const value = this.string(name);
     if (value === '' || value?.includes('\0') === true) {
-      throw outOfRange(`options.${name}`, 'the path of a file', value);
+      throw outOfRange(`options.${name}`, 'a non-empty path without null characters', value);
     }
     return value;
   }

@@ -4,15 +4,15 @@ import { XenError } from '../errors';
 import { decodeFailure, type VbdFailure } from '../native';
 import type { DiskInfo } from '../xenstore/disks';
 
-/** The directory in which the kernel has one for each device that this domain serves. */
+/** Returns the sysfs directory that has a directory for each backend device of this domain. */
 export function devicesDirectory(sysfs: string): string {
   return `${sysfs}/bus/xen-backend/devices`;
 }
 
 /**
- * The error for a failure of a disk's statistics.
+ * Creates the error for a failure to open or read a disk's statistics.
  *
- * @param sysfs - the directory that has `bus/xen-backend/devices`.
+ * @param sysfs - the directory that contains `bus/xen-backend/devices`.
  */
 export function statisticsError(
   sysfs: string,
@@ -33,16 +33,17 @@ export function statisticsError(
 
 const { EBADMSG, EOVERFLOW, ENOENT, EMFILE, ENFILE } = constants.errno;
 
+/** Describes an errno of a {@link VbdFailure}. EBADMSG and EOVERFLOW come from the addon's parser. */
 function reason(errno: number): string {
   switch (errno) {
     case EBADMSG:
-      return 'it does not hold a number';
+      return 'it does not contain a number';
     case EOVERFLOW:
-      return 'its number does not fit in 64 bits with a sign';
+      return 'its number exceeds 2^63 - 1';
     case ENOENT:
-      return 'ENOENT, the kernel has no statistics of it';
+      return 'ENOENT, the kernel has no statistics of this disk';
     case EMFILE:
-      return 'EMFILE, too many open files: raise the limit (ulimit -n), each disk takes seven';
+      return 'EMFILE, too many open files: raise the limit (ulimit -n), each disk needs 7 descriptors';
     case ENFILE:
       return 'ENFILE, too many open files on this machine: raise fs.file-max (sysctl)';
     default:

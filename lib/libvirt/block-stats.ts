@@ -1,6 +1,6 @@
 import { Column, Counter, type Row } from '../native';
 
-/** What libvirt's two calls are made of. */
+/** The counters from which the results of `blockStats` and `blockStatsFlags` are made. */
 export interface BlockCounters<N extends number | bigint> {
   rdReq: N;
   rdBytes: N;
@@ -10,11 +10,15 @@ export interface BlockCounters<N extends number | bigint> {
   errs: N;
 }
 
-/** The counters of `virDomainBlockStats`: libvirt's `errs` is blkback's `oo_req`. */
+/** The counters of `virDomainBlockStats`. libvirt's `errs` is blkback's `oo_req`. */
 export const BLOCK_STATS_COUNTERS =
   Counter.rdReq | Counter.rdSectors | Counter.wrReq | Counter.wrSectors | Counter.outOfRequests;
 
-/** A disk's row in libvirt's words, its sectors multiplied as libvirt does. */
+/**
+ * Converts a disk's row to libvirt's counters. Counters that the kernel does not have stay -1.
+ *
+ * @param sectorSize - the number of bytes by which sectors are multiplied.
+ */
 export function toNumbers(row: Row<number>, sectorSize: number): BlockCounters<number> {
   const bytes = (sectors: number) => (sectors < 0 ? sectors : sectors * sectorSize);
   return {
@@ -27,7 +31,7 @@ export function toNumbers(row: Row<number>, sectorSize: number): BlockCounters<n
   };
 }
 
-/** The same in bigints. */
+/** Converts a row of bigints: see {@link toNumbers}. */
 export function toBigints(row: Row<bigint>, sectorSize: number): BlockCounters<bigint> {
   const bytes = (sectors: bigint) => (sectors < 0n ? sectors : sectors * BigInt(sectorSize));
   return {
@@ -41,9 +45,9 @@ export function toBigints(row: Row<bigint>, sectorSize: number): BlockCounters<b
 }
 
 /**
- * The sum over disks, in bigints so that it is exact. A counter that some disks lack is the sum over
- * the others; one that they all lack is -1. Over no disk at all everything is 0 but the errors, which are -1
- * because no blkback is there to count them, as in libvirt.
+ * Sums the counters of disks, as bigints so that the sum is exact. A disk that lacks a counter (-1) does
+ * not contribute to its sum; a counter that all disks lack is -1. Without any disk the sums are 0, except
+ * `errs`, which is -1 as in libvirt.
  */
 export function sumCounters(disks: readonly BlockCounters<bigint>[]): BlockCounters<bigint> {
   const sum = (key: keyof BlockCounters<bigint>) => {
@@ -61,7 +65,7 @@ export function sumCounters(disks: readonly BlockCounters<bigint>[]): BlockCount
   };
 }
 
-/** The same counters as numbers; beyond 2^53 they are rounded. */
+/** Converts counters to numbers. Values above 2^53 are rounded. */
 export function roundCounters(counters: BlockCounters<bigint>): BlockCounters<number> {
   return {
     rdReq: Number(counters.rdReq),

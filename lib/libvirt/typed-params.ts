@@ -6,19 +6,19 @@ import type { BlockCounters } from './block-stats';
 /** libvirt's `VIR_TYPED_PARAM_LLONG`: a signed 64-bit integer. */
 export const VIR_TYPED_PARAM_LLONG = 3;
 
-/** libvirt's `VIR_TYPED_PARAM_STRING_OKAY`, which every call may be given and which changes nothing. */
+/** libvirt's `VIR_TYPED_PARAM_STRING_OKAY`: a flag that is accepted and has no effect. */
 export const VIR_TYPED_PARAM_STRING_OKAY = 4;
 
 /** libvirt's `virTypedParameter`. */
 export interface TypedParameter<N extends number | bigint = number> {
-  /** libvirt's name of it: `wr_bytes`, `wr_operations`, `rd_bytes` ... */
+  /** libvirt's name of the parameter: `wr_bytes`, `wr_operations`, `rd_bytes` ... */
   readonly field: string;
   /** Always {@link VIR_TYPED_PARAM_LLONG}. */
   readonly type: typeof VIR_TYPED_PARAM_LLONG;
   readonly value: N;
 }
 
-/** The counters that the parameters are read from, in libvirt's order. */
+/** The counter of each parameter, in libvirt's order. */
 const COUNTERS = [
   Counter.wrSectors,
   Counter.wrReq,
@@ -28,15 +28,15 @@ const COUNTERS = [
   Counter.outOfRequests,
 ];
 
-/** How many parameters there are. */
+/** The number of parameters. */
 export const PARAMETER_COUNT = COUNTERS.length;
 
-/** The counters that the first parameters are read from. */
+/** Returns the counters of the first parameters, as a set of bits of {@link Counter}. */
 export function countersOf(nparams: number): number {
-  return COUNTERS.slice(0, nparams).reduce((set, counter) => set | counter, 0);
+  return COUNTERS.slice(0, nparams).reduce((bits, counter) => bits | counter, 0);
 }
 
-/** The first parameters that the backend has: one that is -1 is left out, as in libvirt. */
+/** Returns the first parameters that the backend has. Omits a counter that is -1, as libvirt does. */
 export function toTypedParameters(
   counters: BlockCounters<number | bigint>,
   nparams: number,
@@ -53,7 +53,7 @@ export function toTypedParameters(
   return all.filter(({ value }) => value >= 0).slice(0, nparams);
 }
 
-/** The option `nparams`: how many parameters are wanted. All of them if it is not given. */
+/** Returns the option `nparams`, the wanted number of parameters. The default is all. */
 export function readParameterCount(options: Options): number {
   return Math.min(options.integer('nparams', 0) ?? PARAMETER_COUNT, PARAMETER_COUNT);
 }
@@ -61,7 +61,7 @@ export function readParameterCount(options: Options): number {
 /**
  * Checks the option `flags`.
  *
- * @throws {@link XenError} `ERR_XEN_UNSUPPORTED_FLAGS` if there is one that the call does not know.
+ * @throws {@link XenError} `ERR_XEN_UNSUPPORTED_FLAGS` if it contains a flag that the call does not support.
  */
 export function checkFlags(options: Options): void {
   const flags = options.integer('flags', 0, 0xffffffff) ?? 0;

@@ -9,49 +9,51 @@ import type { DiskInfo } from '../xenstore/disks';
 import { DiskWatch, throwUncaught, type VbdKey } from './disk-watch';
 import { ratesBetween, type DiskRates } from './rates';
 
-/** How {@link Connection.diskSet} makes a set. */
+/** The options of {@link Connection.diskSet}. */
 export interface DiskSetOptions {
-  /** Which disks are wanted; default: all. Asked again whenever xenstore tells something new of a disk. */
+  /**
+   * Selects disks; default: all. Called for the disks of a domain whenever a watch event concerns the domain.
+   */
   filter?: ((disk: DiskInfo) => boolean) | undefined;
-  /** Bigints in place of numbers, which are rounded beyond 2^53. */
+  /** Whether counters are bigints. Numbers, the default, are rounded above 2^53. */
   bigint?: boolean | undefined;
   /**
-   * How many files the disks may hold open, seven each; default: three quarters of what the process may
-   * have open. Those that it does not reach for are read through files that are opened each time.
+   * The descriptor budget of the set; a disk needs seven descriptors. Default: three quarters of what the
+   * process may have open. Disks beyond the budget are read through files that each sample opens and closes.
    */
   maxOpenFiles?: number | undefined;
 }
 
-/** A disk of a set with what the last sample says of it. */
+/** A disk of a set, with its result in the last sample. */
 export interface DiskSample<N extends number | bigint = number> {
   readonly disk: DiskInfo;
-  /** Undefined if it could not be read, or was added after the last sample. */
+  /** The counters; undefined if the disk could not be read, or was added after the last sample. */
   readonly stats: DiskStats<N> | undefined;
-  /** Why it could not be read. */
+  /** The reason why the disk could not be read, if so. */
   readonly error: XenError | undefined;
 }
 
-/** Where the numbers of a set are. */
+/** The type of the array of a set's counters. */
 export type SetValues<N extends number | bigint> = N extends bigint ? BigInt64Array : Float64Array;
 
 /** The events of a set. */
 export interface DiskSetEvents {
-  /** A disk has a row from now on. */
+  /** Emitted after a disk has got a row. */
   add: [disk: DiskInfo];
-  /** A disk has no row any more. */
+  /** Emitted after a disk has lost its row. */
   remove: [disk: DiskInfo];
 }
 
-/** How often failed disks are reopened at most, in nanoseconds. */
-const REVISIT_NS = 1_000_000_000n;
+/** The shortest time between two scans of failed disks, in nanoseconds. */
+const RESCAN_NS = 1_000_000_000n;
 
-/** Sets that keep the process alive: they are not collected. */
+/** The sets that keep the process alive. References from here protect them from garbage collection. */
 const REFERENCED = new Set<object>();
 
 /**
- * The disks that blkback serves to all guests, or to those that match, and their counters in rows.
- * xenstore's watches keep it current: guests and disks come and go, in between two turns of the event
- * loop. It does not keep the process alive, see {@link DiskSet.ref}.
+ * A set of the disks that blkback in this domain serves, with a row of counters for each disk.
+ * xenstore's watch events keep the set current: rows change between two turns of the event loop, never
+ * during a sample. A set does not keep the process alive, unless {@link DiskSet.ref} is called.
  */
 export class DiskSet<N extends number | bigint = number> extends EventEmitter<DiskSetEvents> {
   readonly #host: Host;
@@ -63,15 +65,16 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   #disks: readonly DiskInfo[] = Object.freeze([]);
   #generation = 0;
   #values: SetValues<N>;
-  /** The values of the sample before, for rates. */
-  #before: SetValues<N>;
-  /** Of each row: 0, or why it failed. */
+  /** The values of the previous sample, for rates. */
+  #previous: SetValues<N>;
+  /** The failure of each row, or 0. */
   #failures = new Uint32Array();
+  /** The number of rows that failed. */
   #failed = 0;
-  /** The times of the last sample and of the one before. */
+  /** The times of the last sample and of the previous one, in nanoseconds. */
   readonly #clock = new BigInt64Array(2);
   #errors: ReadonlyMap<DiskInfo, XenError> | undefined;
-  #lastRevisit = 0n;
+  #lastRescan = 0n;
   #isStarted = false;
   #isClosed = false;
 
@@ -90,7 +93,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
         ? new BigInt64Array(rows * ROW_LENGTH).fill(-1n)
         : new Float64Array(rows * ROW_LENGTH).fill(-1)) as SetValues<N>;
     this.#values = this.#newValues(0);
-    this.#before = this.#newValues(0);
+    this.#previous = this.#newValues(0);
     this.#onClose = onClose;
     const vbds = new native.VbdSet(devicesDirectory(sysfs), maxOpenFiles);
     this.#vbds = vbds;
@@ -110,7 +113,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /**
-   * Reads which disks there are.
+   * Finds the disks, and watches for changes.
    *
    * @internal
    */
@@ -126,38 +129,38 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /**
-   * The disk of each row, by domid and devid. There is another array whenever a row or a description
-   * changes. A description that has changed is another object: `backend` is the key of a disk.
+   * The disk of each row, in the order of domid and devid. The array is replaced whenever rows or
+   * descriptions change. A changed description is a new object: use `backend` as the key of a disk.
    */
   get disks(): readonly DiskInfo[] {
     return this.#disks;
   }
 
-  /** What the columns of a row are. */
+  /** The names of the columns of a row. */
   get columns(): readonly (keyof DiskStats)[] {
     return DISK_COLUMNS;
   }
 
   /**
-   * The rows, one after the other: the disk `disks[i]` has the values from `i * columns.length`. A disk
-   * that could not be read has -1 in every column, as has one that was added after the last sample.
-   * Every sample fills the same array, until rows change: then there is another one.
+   * The rows, one after the other: the row of the disk `disks[i]` begins at `i * columns.length`. Every
+   * column is -1 for a disk that could not be read, or was added after the last sample. All samples fill
+   * the same array, which is replaced when rows change.
    */
   get values(): SetValues<N> {
     return this.#values;
   }
 
-  /** Another number whenever rows have changed, and `disks` and `values` with them. */
+  /** A number that increases whenever rows are added or removed, and `disks` and `values` are replaced. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** When the last sample was taken, in nanoseconds, on the clock of `process.hrtime.bigint()`; 0 before the first. */
+  /** The time of the last sample, in nanoseconds on the clock of `process.hrtime.bigint()`; 0 before the first. */
   get timestamp(): bigint {
     return this.#clock[0] ?? 0n;
   }
 
-  /** The disks that could not be read in the last sample, and why. */
+  /** The errors of the disks that could not be read in the last sample. */
   get errors(): ReadonlyMap<DiskInfo, XenError> {
     this.#errors ??= new Map(
       this.#failed === 0 ? [] : this.#disks.flatMap((disk, i) => this.#error(disk, i)),
@@ -166,31 +169,32 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /**
-   * Whether xenstored answers, and tells which guests and disks come and go. If not, the set goes on with
-   * the disks that it has. A xenstored that hangs is noticed within ten seconds.
+   * Whether xenstored responds and sends watch events. If not, the set continues with the disks that it
+   * has. A hung xenstored is detected within ten seconds.
    */
   get watching(): boolean {
     return !this.#isClosed && this.#watch.isCurrent;
   }
 
   /**
-   * Reads all counters of all disks into `values`, in one call.
+   * Reads all counters of all disks into `values`, in one call. A disk that cannot be read has an error in
+   * `errors`.
    *
-   * @throws {@link XenError} `ERR_XEN_CLOSED`; a disk that cannot be read is in `errors`.
+   * @throws {@link XenError} `ERR_XEN_CLOSED`.
    */
   sample(): this {
     if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', 'the set of disks is closed');
     this.#restoreValues();
-    setAll(this.#before, this.#values);
+    setAll(this.#previous, this.#values);
     this.#errors = undefined;
     this.#failed = this.#vbds.sample(this.#values, this.#failures, this.#clock);
-    if (this.#failed > 0) this.#revisit();
+    if (this.#failed > 0) this.#rescanFailed();
     return this;
   }
 
-  /** The disks with what the last sample says of them, by row. */
+  /** Iterates over the disks, with their results in the last sample, by row. */
   [Symbol.iterator](): ArrayIterator<DiskSample<N>> {
-    // all at once: another sample may be taken before the last one is consumed
+    // copies all rows now: the caller may sample again before the iteration ends
     const [values, errors] = [this.#values, this.errors];
     const samples = this.#disks.map((disk, i): DiskSample<N> => {
       const row = () => values.subarray(i * ROW_LENGTH, (i + 1) * ROW_LENGTH) as unknown as Row<N>;
@@ -201,13 +205,13 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /**
-   * What each disk did between the last two samples, by row; undefined for a disk that was not read in
-   * both.
+   * Returns the rates of each disk between the last two samples, by row; undefined for a disk that was not
+   * read in both.
    */
   rates(): (DiskRates | undefined)[] {
-    const [now = 0n, before = 0n] = this.#clock;
-    const seconds = Number(now - before) / 1e9;
-    const [values, previous] = [this.#values, this.#before];
+    const [last = 0n, beforeLast = 0n] = this.#clock;
+    const seconds = Number(last - beforeLast) / 1e9;
+    const [values, previous] = [this.#values, this.#previous];
     return this.#disks.map((_, i) =>
       isFilled(values, i) && isFilled(previous, i)
         ? ratesBetween(previous, values, i * ROW_LENGTH, seconds)
@@ -215,7 +219,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     );
   }
 
-  /** Keeps the process alive for this set, until {@link DiskSet.unref} or {@link DiskSet.close}. */
+  /** Keeps the process alive until {@link DiskSet.unref} or {@link DiskSet.close} is called. */
   ref(): this {
     if (!this.#isClosed) {
       REFERENCED.add(this);
@@ -224,14 +228,14 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     return this;
   }
 
-  /** Takes {@link DiskSet.ref} back. */
+  /** Reverses {@link DiskSet.ref}. */
   unref(): this {
     REFERENCED.delete(this);
     if (!this.#isClosed) this.#watch.keepAlive(false);
     return this;
   }
 
-  /** Ends its watch and closes its files. What was sampled stays as it is. Again, it does nothing. */
+  /** Ends the watches and closes all files. The last sample stays readable. Further calls do nothing. */
   close(): void {
     if (this.#isClosed) return;
     this.unref();
@@ -245,7 +249,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.close();
   }
 
-  /** Makes these the rows, and then tells what has changed. What was sampled of a disk goes with it. */
+  /** Replaces the rows, and emits the changes. A disk that stays keeps its values, in its new row. */
   #update(disks: DiskInfo[]): void {
     this.#restoreValues();
     const rows = new Map(this.#disks.map(({ backend }, i) => [backend, i]));
@@ -258,17 +262,17 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     if (added.length === 0 && removed.length === 0) return;
 
     const values = this.#newValues(disks.length);
-    const before = this.#newValues(disks.length);
+    const previous = this.#newValues(disks.length);
     const failures = new Uint32Array(disks.length);
     for (const [i, disk] of disks.entries()) {
       const row = rows.get(disk.backend);
       if (row === undefined) continue;
       const [start, end] = [row * ROW_LENGTH, (row + 1) * ROW_LENGTH];
       setAll(values, this.#values.subarray(start, end) as SetValues<N>, i * ROW_LENGTH);
-      setAll(before, this.#before.subarray(start, end) as SetValues<N>, i * ROW_LENGTH);
+      setAll(previous, this.#previous.subarray(start, end) as SetValues<N>, i * ROW_LENGTH);
       failures[i] = this.#failures[row] ?? 0;
     }
-    [this.#values, this.#before, this.#failures] = [values, before, failures];
+    [this.#values, this.#previous, this.#failures] = [values, previous, failures];
     this.#generation += 1;
 
     if (!this.#isStarted) return;
@@ -290,13 +294,13 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   #restoreValues(): void {
     if (this.#values.length > 0 || this.#disks.length === 0) return;
     this.#values = this.#newValues(this.#disks.length);
-    this.#before = this.#newValues(this.#disks.length);
+    this.#previous = this.#newValues(this.#disks.length);
   }
 
-  /** Has failed disks reopened: xenstore does not tell when the kernel has made their files. */
-  #revisit(): void {
-    if (this.timestamp - this.#lastRevisit < REVISIT_NS) return;
-    this.#lastRevisit = this.timestamp;
+  /** Scans the domains of failed disks, which reopens them: no watch event reports that the kernel made the files. */
+  #rescanFailed(): void {
+    if (this.timestamp - this.#lastRescan < RESCAN_NS) return;
+    this.#lastRescan = this.timestamp;
     const failed = this.#disks.filter((_, i) => this.#failures[i] !== 0);
     this.#watch.scan(failed.map(({ domid }) => domid));
   }
@@ -308,16 +312,17 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 }
 
+/** Converts vbds to the pairs of numbers that the addon's VbdSet takes. */
 function toKeys(vbds: readonly VbdKey[]): Uint32Array {
   return Uint32Array.from(vbds.flatMap(({ domid, devid }) => [domid, devid]));
 }
 
-/** Whether a row was read: no kernel lacks all counters. */
+/** Whether a row was read: every kernel has at least one of the counters. */
 export function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
   return Object.values(Column).some((column) => (values[row * ROW_LENGTH + column] ?? -1) >= 0);
 }
 
-/** `target.set`, for arrays of the same kind. */
+/** Copies values between arrays of the same type. */
 function setAll<N extends number | bigint>(
   target: SetValues<N>,
   source: SetValues<N>,

@@ -16,62 +16,62 @@ import {
 import { identityNodes, toDomids, toIdentities } from '../xenstore/domains';
 import { WatchingClient } from '../xenstore/watching-client';
 
-/** Domains whose disks are listed in one request. */
+/** The number of domains whose disks are listed in one request. */
 const DOMAINS_AT_ONCE = 16;
 
 /**
- * Vbds that are opened in one turn of the event loop: less than a millisecond, or some milliseconds for
- * the first ones, whose files the kernel has to look up.
+ * The number of vbds that are opened in one turn of the event loop. It takes less than a millisecond, or
+ * some milliseconds for the first ones, whose files the kernel has to look up.
  */
 const VBDS_AT_ONCE = 8;
 
-/** The delay of the next scan after a failure, in milliseconds. It doubles with each failure. */
+/** The delay of a retry after a failed scan, in milliseconds. It doubles with each failure, up to the longest. */
 const FIRST_RETRY_MS = 10;
 const LAST_RETRY_MS = 1000;
 
-/** A vbd that may be a disk. */
+/** The key of a vbd. */
 export type VbdKey = Pick<DiskLocation, 'domid' | 'devid'>;
 
-/** What a {@link DiskWatch} needs, and whom it tells. */
+/** The options and callbacks of a {@link DiskWatch}. */
 export interface DiskWatchOptions {
   readonly host: Host;
-  /** Which disks are wanted. */
+  /** Returns whether a disk is wanted. */
   readonly filter: (disk: DiskInfo) => boolean;
-  /** Called with vbds before xenstore is asked what they are: see VbdSet in binding/. */
+  /** Called with candidate vbds before their xenstore nodes are read: see VbdSet in binding/vbd_set.h. */
   readonly prepare: (vbds: readonly VbdKey[]) => void;
-  /** Called with those of the prepared vbds that are not wanted. */
+  /** Called with prepared vbds that are not wanted. */
   readonly discard: (vbds: readonly VbdKey[]) => void;
-  /** Called with all disks, by domid and devid, after each scan. Must not throw. */
+  /** Called after each scan with all disks, in the order of domid and devid. Must not throw. */
   readonly update: (disks: DiskInfo[]) => void;
 }
 
 /**
- * Keeps the disks that blkback serves here up to date. Scans all of them at its start, and from then on
- * the domains that xenstore's watch events are about. xenstored is asked on a thread, so that the event
- * loop never waits for it. When the connection is lost it makes a new one, and scans everything.
+ * Tracks the disks that blkback in this domain serves. Scans all of them at its start, and afterwards the
+ * domains of watch events. The requests run on a thread, so that the event loop never waits for xenstored.
+ * Reconnects when the connection is lost, and scans everything again.
  */
 export class DiskWatch {
   readonly #options: DiskWatchOptions;
   readonly #client: WatchingClient;
   readonly #directory: string;
-  /** The wanted disks, by domid and devid. */
+  /** The wanted disks, by domid and then by devid. */
   readonly #disks = new Map<number, ReadonlyMap<number, DiskInfo>>();
-  /** The paths that are watched on this connection. */
+  /** The paths that are watched on the present connection. */
   readonly #watched = new Set<string>();
-  /** Domains to be scanned. */
+  /** The domids of the domains to be scanned. */
   readonly #changed = new Set<number>();
   #scanEverything = true;
-  /** Whether everything has been scanned on this connection, and is watched. */
+  /** Whether everything is watched and has been scanned on the present connection. */
   #isCurrent = false;
   #isScanning = false;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
   #keepsAlive = false;
   #isClosed = false;
-  /** Ends {@link DiskWatch.start}. */
+  /** Rejects {@link DiskWatch.start}. */
   #abort: (error: XenError) => void = () => undefined;
-  /** What the filter threw in this scan, if it did. */
-  #thrown: { readonly error: unknown } | undefined;
+  /** The error that the filter threw during this scan, if any. */
+  #filterError: { readonly error: unknown } | undefined;
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
@@ -84,9 +84,9 @@ export class DiskWatch {
   }
 
   /**
-   * Scans everything for the first time. The process goes on until it is done.
+   * Scans everything for the first time. Keeps the process alive meanwhile.
    *
-   * @throws XenError if that fails or takes longer than the connection's timeout; what the filter throws.
+   * @throws XenError if the scan fails or exceeds the connection's timeout; errors of the filter.
    */
   async start(): Promise<void> {
     const { timeoutMs } = this.#options.host;
@@ -107,22 +107,22 @@ export class DiskWatch {
       clearTimeout(timer);
       this.#isScanning = false;
     }
-    if (this.#thrown !== undefined) throw this.#thrown.error;
-    this.#work();
+    if (this.#filterError !== undefined) throw this.#filterError.error;
+    this.#scanNext();
   }
 
-  /** Whether everything has been scanned, and xenstored answers and tells what changes. */
+  /** Whether everything is watched and has been scanned, and xenstored responds. */
   get isCurrent(): boolean {
-    return this.#isCurrent && !this.#client.isLate;
+    return this.#isCurrent && !this.#client.isHung;
   }
 
   /** Scans these domains again. */
   scan(domids: Iterable<number>): void {
     for (const domid of domids) this.#changed.add(domid);
-    this.#work();
+    this.#scanNext();
   }
 
-  /** Whether the process goes on for this. */
+  /** Sets whether the watch keeps the process alive. */
   keepAlive(alive: boolean): void {
     this.#keepsAlive = alive;
     this.#client.keepAlive(alive);
@@ -138,30 +138,35 @@ export class DiskWatch {
   }
 
   #onEvents(changed: readonly string[], lost: boolean): void {
-    for (const path of changed) this.#note(path);
+    for (const path of changed) this.#addChanged(path);
     if (lost) {
       this.#setStale();
       this.#watched.clear();
     }
-    this.#work();
+    this.#scanNext();
   }
 
-  /** Has everything scanned again: until then, changes may have been missed. */
+  /** Requires a scan of everything, because watch events may have been missed. */
   #setStale(): void {
     this.#scanEverything = true;
     this.#isCurrent = false;
   }
 
-  /** `/local/domain/0/backend/vbd/<domid>` or `/local/domain/<domid>/name`, or a directory above them. */
-  #note(path: string): void {
+  /**
+   * Requires a scan of the domain of a watch event.
+   *
+   * @param path - `/local/domain/0/backend/vbd/<domid>`, `/local/domain/<domid>/name`, or a directory above
+   * them, which requires a scan of everything.
+   */
+  #addChanged(path: string): void {
     const name = /^\/local\/domain\/(\d+)\/name$/.exec(path);
     const domid = name ? name[1] : path.split('/')[6];
     if (domid === undefined) this.#scanEverything = true;
     else for (const it of toDomids([domid])) this.#changed.add(it);
   }
 
-  /** Begins the next scan, unless one is under way or has to wait. */
-  #work(): void {
+  /** Begins the next scan, unless one is running or a retry is scheduled. */
+  #scanNext(): void {
     if (this.#isScanning || this.#retry !== undefined || this.#isClosed) return;
     if (this.#scanEverything) {
       void this.#run(() => this.#scanAll());
@@ -170,12 +175,13 @@ export class DiskWatch {
     }
   }
 
+  /** Runs a scan, and schedules a retry if it fails. */
   async #run(scan: () => Promise<void>): Promise<void> {
     this.#isScanning = true;
     let isDone = false;
     try {
       await scan();
-      isDone = this.#thrown === undefined;
+      isDone = this.#filterError === undefined;
     } catch (error) {
       if (!(error instanceof XenError)) throw error;
       this.#setStale();
@@ -183,21 +189,21 @@ export class DiskWatch {
       this.#isScanning = false;
     }
     if (this.#isClosed) return;
-    const thrown = this.#thrown;
-    this.#thrown = undefined;
+    const filterError = this.#filterError;
+    this.#filterError = undefined;
     if (isDone) this.#retryMs = FIRST_RETRY_MS;
-    else this.#retryLater();
-    this.#work();
-    if (thrown !== undefined) throwUncaught(thrown.error);
+    else this.#scheduleRetry();
+    this.#scanNext();
+    if (filterError !== undefined) throwUncaught(filterError.error);
   }
 
-  #retryLater(): void {
+  #scheduleRetry(): void {
     const ref = new WeakRef(this);
     this.#retry = setTimeout(() => {
       const self = ref.deref();
       if (self === undefined) return;
       self.#retry = undefined;
-      self.#work();
+      self.#scanNext();
     }, this.#retryMs);
     if (!this.#keepsAlive) this.#retry.unref();
     this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
@@ -211,19 +217,20 @@ export class DiskWatch {
     this.#isCurrent = !this.#scanEverything;
   }
 
-  /** Describes the disks of these domains, and tells of all disks then. */
+  /** Scans the disks of these domains, and then reports all disks. */
   async #scanDomains(domids: readonly number[]): Promise<void> {
     for (let i = 0; i < domids.length; i += DOMAINS_AT_ONCE) {
-      await this.#describe(domids.slice(i, i + DOMAINS_AT_ONCE));
+      await this.#scanSome(domids.slice(i, i + DOMAINS_AT_ONCE));
     }
     const sorted = [...this.#disks].sort(([a], [b]) => a - b);
     this.#options.update(sorted.flatMap(([, disks]) => [...disks.values()]));
   }
 
-  async #describe(domids: readonly number[]): Promise<void> {
+  /** Watches, opens and describes the disks of up to {@link DOMAINS_AT_ONCE} domains. */
+  async #scanSome(domids: readonly number[]): Promise<void> {
     const { ownDomid } = this.#options.host;
     for (const domid of domids) this.#changed.delete(domid);
-    // before it is read, so that no change is missed; a driver domain may not read names
+    // watched before it is read, so that no change is missed; a driver domain may not read names
     if (ownDomid === 0) await this.#watch(domids.map(namePath));
     const lists = await this.#client.request(
       'directory',
@@ -239,7 +246,7 @@ export class DiskWatch {
     const answers = await this.#client.request('read', names, ownDomid === 0 ? 0 : names.length);
     if (this.#isClosed) throw closedError();
     for (const domain of toIdentities(domids, answers.map(toText))) {
-      this.#take(domain.domid, toDiskInfos(domain, vbds, values));
+      this.#update(domain.domid, toDiskInfos(domain, vbds, values));
     }
     this.#options.discard(
       vbds.filter(({ domid, devid }) => this.#disks.get(domid)?.has(devid) !== true),
@@ -248,7 +255,10 @@ export class DiskWatch {
     await this.#unwatch(gone.map(namePath));
   }
 
-  /** Opens vbds, and then reads what they are: the thread does that while the next ones are opened. */
+  /**
+   * Opens vbds and then reads their nodes. The client's thread reads the nodes of some vbds while the event
+   * loop opens the next ones.
+   */
   async #openAndRead(vbds: readonly DiskLocation[]): Promise<NodeText[]> {
     const values: NodeText[] = [];
     const open = (first: number) => {
@@ -265,21 +275,21 @@ export class DiskWatch {
     return values;
   }
 
-  /** Takes the disks of one domain, of which blkback has counters and which are wanted. */
-  #take(domid: number, described: readonly DiskInfo[]): void {
+  /** Replaces the disks of one domain. Omits unwanted disks, and those that have no statistics. */
+  #update(domid: number, described: readonly DiskInfo[]): void {
     const wanted = described
       .filter(({ format, source }) => format === 'raw' && source !== undefined)
-      .flatMap((disk) => this.#accept(disk));
+      .flatMap((disk) => this.#select(disk));
     if (wanted.length === 0) this.#disks.delete(domid);
     else this.#disks.set(domid, new Map(wanted.map((disk) => [disk.devid, disk])));
   }
 
-  /** The disk, if it is wanted. The object that is known, if nothing has changed. */
-  #accept(described: DiskInfo): DiskInfo[] {
+  /** Returns the disk if it is wanted: the known object if nothing has changed. */
+  #select(described: DiskInfo): DiskInfo[] {
     const { domid, devid } = described;
     const known = this.#disks.get(domid)?.get(devid);
     if (known !== undefined && !isSameDisk(known, described)) {
-      // another disk in its place: it goes now, and the next scan opens the other one
+      // another disk has replaced it: this scan removes the old one, and the next one opens the new one
       this.#changed.add(domid);
       return [];
     }
@@ -287,8 +297,8 @@ export class DiskWatch {
     try {
       return this.#isWanted(disk) ? [disk] : [];
     } catch (error) {
-      // it costs this disk, until the next scan
-      this.#thrown ??= { error };
+      // only this disk is affected: it stays as it is until the next scan
+      this.#filterError ??= { error };
       this.#changed.add(domid);
       return known === undefined ? [] : [known];
     }
@@ -296,7 +306,7 @@ export class DiskWatch {
 
   #isWanted(disk: DiskInfo): boolean {
     const isWanted: unknown = this.#options.filter(disk);
-    // a promise would let every disk pass
+    // a promise is truthy, and would select every disk
     if (types.isPromise(isWanted)) {
       throw invalidType('options.filter', 'a function that returns a boolean', isWanted);
     }
@@ -323,7 +333,7 @@ function closedError(): XenError {
   return new XenError('ERR_XEN_CLOSED', 'the set of disks is closed');
 }
 
-/** Throws where no caller of this package is: it is an uncaught exception, as with every event. */
+/** Throws an error of a listener or filter as an uncaught exception, as EventEmitter does in a callback. */
 export function throwUncaught(error: unknown): void {
   process.nextTick(() => {
     throw error;

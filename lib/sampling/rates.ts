@@ -1,32 +1,32 @@
 import { Column } from '../native';
 
 /**
- * What a disk did between two samples, a second, in the words of `iostat -x`. What the backend does not
- * count is -1.
+ * The average rates of a disk between two samples, named after the columns of `iostat -x`. A rate whose
+ * counter the kernel does not have is -1.
  */
 export interface DiskRates {
   /**
-   * Counters went backwards: the guest's driver reconnected, or blkback's `log_stats` reset them. What
-   * happened in between is not known, and every figure is 0.
+   * Whether a counter decreased: the guest's frontend reconnected, or blkback's `log_stats` reset the
+   * counters. The rates are unknown then, and all are 0.
    */
   readonly reset: boolean;
-  /** `r/s`: read requests. */
+  /** `r/s`: read requests a second. */
   readonly rPerSec: number;
-  /** `w/s`: write requests. */
+  /** `w/s`: write requests a second. */
   readonly wPerSec: number;
-  /** `rkB/s`: kilobytes (1024 bytes) read. */
+  /** `rkB/s`: kilobytes (1024 bytes) read a second. */
   readonly rkBPerSec: number;
-  /** `wkB/s`: kilobytes (1024 bytes) written. */
+  /** `wkB/s`: kilobytes (1024 bytes) written a second. */
   readonly wkBPerSec: number;
-  /** `rareq-sz`: kilobytes (1024 bytes) of a read request; 0 if there were none. */
+  /** `rareq-sz`: the average size of a read request in kilobytes (1024 bytes); 0 without requests. */
   readonly rareqSz: number;
-  /** `wareq-sz`: kilobytes (1024 bytes) of a write request; 0 if there were none. */
+  /** `wareq-sz`: the average size of a write request in kilobytes (1024 bytes); 0 without requests. */
   readonly wareqSz: number;
-  /** `f/s`: flush requests. */
+  /** `f/s`: flush requests a second. */
   readonly fPerSec: number;
-  /** `d/s`: discard requests. */
+  /** `d/s`: discard requests a second. */
   readonly dPerSec: number;
-  /** Requests delayed because the backend was busy; iostat has no such figure. */
+  /** Requests a second that were delayed because the backend was busy. iostat has no such column. */
   readonly ooPerSec: number;
 }
 
@@ -46,9 +46,10 @@ const RESET: DiskRates = Object.freeze({
 const KILOBYTE = 1024;
 
 /**
- * What happened between two rows of the same disk.
+ * Calculates the rates between two rows of the same disk.
  *
- * @param offset - where the row begins in both arrays.
+ * @param offset - the index at which the row begins in both arrays.
+ * @param seconds - the time between the samples.
  */
 export function ratesBetween(
   before: Float64Array | BigInt64Array,
@@ -56,21 +57,21 @@ export function ratesBetween(
   offset: number,
   seconds: number,
 ): DiskRates {
-  /** How much was counted; undefined if it is not. */
-  const counted = (column: number): number | undefined => {
+  /** Returns the difference of a counter; undefined if the kernel does not have it. */
+  const difference = (column: number): number | undefined => {
     const [from, to] = [before[offset + column] ?? -1, after[offset + column] ?? -1];
     if (from < 0 || to < 0) return undefined;
-    // bigints are subtracted first, so that large counters lose nothing
+    // bigints are converted after the subtraction, so that large counters keep their precision
     return typeof to === 'bigint' ? Number(to - BigInt(from)) : to - Number(from);
   };
-  if (Object.values(Column).some((column) => (counted(column) ?? 0) < 0)) return RESET;
+  if (Object.values(Column).some((column) => (difference(column) ?? 0) < 0)) return RESET;
 
   const perSecond = (column: number, unit = 1) => {
-    const count = counted(column);
+    const count = difference(column);
     return count === undefined ? -1 : count / unit / seconds;
   };
   const requestSize = (bytesColumn: number, requestsColumn: number) => {
-    const [bytes, requests] = [counted(bytesColumn), counted(requestsColumn)];
+    const [bytes, requests] = [difference(bytesColumn), difference(requestsColumn)];
     if (bytes === undefined || requests === undefined) return -1;
     return requests === 0 ? 0 : bytes / KILOBYTE / requests;
   };

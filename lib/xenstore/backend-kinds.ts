@@ -1,10 +1,10 @@
-/** The kind of a disk's backend: the name of its directory in xenstore. */
+/** The kind of a disk's backend: the name of its directory below `/local/domain/<domid>/backend`. */
 export type DiskKind = 'vbd' | 'vbd3' | 'qdisk' | 'tap' | 'virtio_disk';
 
-/** What serves a disk, in libvirt's words, and `standalone` (libxl's word) for virtio. */
+/** The driver that serves a disk: libvirt's name, or libxl's name `standalone` for virtio. */
 export type DiskDriver = 'phy' | 'tap' | 'qemu' | 'standalone';
 
-/** The driver of each kind of backend. Of two disks with one devid, the first kind's counts. */
+/** The driver of each kind of backend, in the order of precedence for disks with the same devid. */
 export const DRIVERS: Readonly<Record<DiskKind, DiskDriver>> = {
   vbd: 'phy',
   vbd3: 'tap',
@@ -16,12 +16,12 @@ export const DRIVERS: Readonly<Record<DiskKind, DiskDriver>> = {
 /** All kinds, in the order of {@link DRIVERS}. */
 export const DISK_KINDS = Object.keys(DRIVERS) as readonly DiskKind[];
 
-/** Whether this is the name of a kind. */
+/** Whether a name is the name of a kind. */
 export function isDiskKind(name: string): name is DiskKind {
   return Object.hasOwn(DRIVERS, name);
 }
 
-/** The directory of the backends of a kind that a domain runs, by the domid of their guests. */
+/** Returns the directory of a domain's backends of a kind. It has a directory for each guest's domid. */
 export function kindDirectory(ownDomid: number, kind: DiskKind): string {
   return `/local/domain/${ownDomid}/backend/${kind}`;
 }

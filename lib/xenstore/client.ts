@@ -3,16 +3,16 @@ import { XenError } from '../errors';
 import type { Host } from '../host';
 import type { Answer, NativeXenstoreClient, XenstoreFailure } from '../native';
 
-/** The value of a node: its text; null if xenstored refuses it; undefined if there is no such node. */
+/** The value of a node: a string; null if xenstored refuses the request; undefined if the node does not exist. */
 export type NodeText = string | null | undefined;
 
 const EACCES = 13;
 const EPERM = 1;
 
-/** A terminal obeys control characters. */
+/** Control characters, which a terminal would interpret. */
 const CONTROL_CHARACTERS = /\p{Cc}/gu;
 
-/** The client of a connection to Xen: its calls wait for xenstored until their deadline. */
+/** A synchronous client of xenstored: its requests wait for the response until a deadline. */
 export class XenstoreClient {
   readonly #timeoutMs: number;
   #client: NativeXenstoreClient | undefined;
@@ -22,7 +22,11 @@ export class XenstoreClient {
     this.#client = new native.XenstoreClient(socket);
   }
 
-  /** Begins a call of the public interface: all that it requests is answered before one deadline. */
+  /**
+   * Begins a call of the public interface: all of its requests share one deadline.
+   *
+   * @throws XenError `ERR_XEN_CLOSED`.
+   */
   query(): Query {
     return new Query(this.checkOpen(), this.#timeoutMs);
   }
@@ -39,11 +43,11 @@ export class XenstoreClient {
   }
 }
 
-/** What one public call requests of xenstored. Many paths in one request cost one change of thread. */
+/** The requests of one public call. A request for many paths needs only one switch of threads. */
 export class Query {
   readonly #client: NativeXenstoreClient;
   readonly #timeoutMs: number;
-  /** On the clock of `process.hrtime`. */
+  /** In milliseconds on the clock of `process.hrtime`. */
   readonly #deadlineMs: number;
 
   constructor(client: NativeXenstoreClient, timeoutMs: number) {
@@ -53,11 +57,11 @@ export class Query {
   }
 
   /**
-   * The values of these nodes.
+   * Returns the values of nodes.
    *
    * @param required - how many of the first nodes xenstored must not refuse.
-   * @throws {@link XenError} `ERR_XENSTORE_CONNECT` if it refuses one of them: what may not be read is
-   * not what is not there.
+   * @throws {@link XenError} `ERR_XENSTORE_CONNECT` if xenstored refuses one of them, because a refused
+   * node may exist; `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_IO`.
    */
   read(paths: readonly string[], required = paths.length): NodeText[] {
     const answers = this.#request('read', paths);
@@ -66,7 +70,7 @@ export class Query {
   }
 
   /**
-   * The names of the children of these nodes; none for a node that is not there.
+   * Returns the names of the children of each node. A node that does not exist has none.
    *
    * @param required - as for {@link Query.read}.
    * @throws as {@link Query.read}.
@@ -77,7 +81,7 @@ export class Query {
     return answers.map(toNames);
   }
 
-  /** The names of the children of these nodes; null for a node that xenstored refuses. */
+  /** Returns the names of the children of each node, and null for a node that xenstored refuses. */
   listPermitted(paths: readonly string[]): (string[] | null)[] {
     return this.#request('directory', paths).map((answer) =>
       isRefusal(answer) ? null : toNames(answer),
@@ -92,14 +96,14 @@ export class Query {
   }
 }
 
-/** The value of a node in an answer. U+FFFD is in the place of what is not UTF-8 or not printable. */
+/** Returns the value of a node. U+FFFD replaces invalid UTF-8 and control characters. */
 export function toText(answer: Answer | undefined): NodeText {
   if (typeof answer === 'string') return answer;
   if (Buffer.isBuffer(answer)) return answer.toString().replace(CONTROL_CHARACTERS, '\uFFFD');
   return isRefusal(answer) ? null : undefined;
 }
 
-/** The names of a node's children in an answer. */
+/** Returns the names of a node's children. */
 export function toNames(answer: Answer | undefined): string[] {
   return Array.isArray(answer) ? answer : [];
 }
@@ -116,14 +120,14 @@ export function checkPermitted(paths: readonly string[], answers: readonly Answe
   const path = paths[refused];
   throw new XenError(
     'ERR_XENSTORE_CONNECT',
-    `xenstored refuses to answer about ${String(path)}: ${getSystemErrorName(-errno)} (is this user allowed to ask it?)`,
+    `xenstored refuses access to ${String(path)}: ${getSystemErrorName(-errno)} (is this user allowed to read it?)`,
     { errno, path },
   );
 }
 
-/** The error for what kept xenstored from answering. */
+/** Creates the error for a request that has no response. */
 export function xenstoreError({ failure, errno }: XenstoreFailure, timeoutMs: number): XenError {
-  const reason = errno > 0 ? getSystemErrorName(-errno) : 'no reason given';
+  const reason = errno > 0 ? getSystemErrorName(-errno) : 'unknown reason';
   switch (failure) {
     case 'library':
       return new XenError(
@@ -133,19 +137,19 @@ export function xenstoreError({ failure, errno }: XenstoreFailure, timeoutMs: nu
     case 'connect':
       return new XenError(
         'ERR_XENSTORE_CONNECT',
-        `cannot connect to xenstored: ${reason} (is it running here, and is this user allowed to ask it?)`,
+        `cannot connect to xenstored: ${reason} (is it running, and is this user allowed to connect?)`,
         { errno, syscall: 'connect' },
       );
     case 'timeout':
       return new XenError(
         'ERR_XENSTORE_TIMEOUT',
-        `xenstored did not answer within ${timeoutMs} ms`,
+        `xenstored did not respond within ${timeoutMs} ms`,
         { errno },
       );
     case 'broken':
       return new XenError(
         'ERR_XENSTORE_IO',
-        `the connection to xenstored broke: ${reason} (the next call makes a new one)`,
+        `the connection to xenstored was lost: ${reason} (the next call reconnects)`,
         { errno },
       );
   }

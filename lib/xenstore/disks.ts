@@ -11,65 +11,68 @@ import {
 import type { NodeText, Query } from './client';
 import { isSameDomain, type DomainIdentity } from './domains';
 
-/** What a disk is, as its backend's directory in xenstore says. It never changes: see {@link Disk.info}. */
+/** The description of a disk, from its backend directory in xenstore. The object is frozen. */
 export interface DiskInfo {
-  /** The domid of the domain that has it. */
+  /** The domid of the disk's domain. */
   readonly domid: number;
-  /** The name of that domain; undefined if xenstored does not tell. */
+  /** The name of the disk's domain; undefined if xenstore has none that may be read. */
   readonly domain: string | undefined;
-  /** The UUID of that domain; undefined if xenstored does not tell. */
+  /** The UUID of the disk's domain; undefined if xenstore has none that may be read. */
   readonly uuid: string | undefined;
-  /** Its name in the guest's configuration (`xvda`): the backend's `dev`. */
+  /** The name in the guest's configuration (`xvda`): the backend's node `dev`. */
   readonly name: string;
-  /** Its number, 0 to 2^31 - 1: see `parseDiskName`. */
+  /** The devid, 0 to 2^31 - 1: see `parseDiskName`. */
   readonly devid: number;
-  /** The kind of its backend. */
+  /** The kind of the backend. */
   readonly kind: DiskKind;
-  /** The backend's directory in xenstore: no other disk has the same at the same time. */
+  /** The backend directory in xenstore, which identifies a disk at any one time. */
   readonly backend: string;
-  /** The domain that serves it. */
+  /** The domid of the domain that serves the disk. */
   readonly backendDomid: number;
-  /** What serves it, in libvirt's words. */
+  /** The driver that serves the disk. */
   readonly driver: DiskDriver;
-  /** `raw`, `qcow2`, `vhd` ...: from the backend's `params` or `tapdisk-params`. */
+  /** `raw`, `qcow2`, `vhd` ...: from the backend's node `params` or `tapdisk-params`. */
   readonly format: string;
-  /** The file or device behind it; undefined for an empty drive. */
+  /** The path of the file or device, from the same node; undefined for an empty drive. */
   readonly source: string | undefined;
-  /** `r` or `w`. */
+  /** `r` if the disk is read-only, else `w`. */
   readonly mode: 'r' | 'w';
-  /** `cdrom` for a drive whose medium can be changed. */
+  /** `cdrom` for a drive with a removable medium. */
   readonly deviceType: 'disk' | 'cdrom';
   /**
-   * The backend's xenbus state: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected,
-   * 5 closing, 6 closed; undefined if there is none.
+   * The backend's xenbus state, its node `state`: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected,
+   * 5 closing, 6 closed; undefined if it is missing.
    */
   readonly state: number | undefined;
-  /** Its size in sectors of 512 bytes, for a vbd whatever its sector size; undefined until the guest connects. */
+  /**
+   * The size in sectors, the node `sectors`; undefined until the guest connects. A vbd's are sectors of 512
+   * bytes, independently of `sectorSize`.
+   */
   readonly sectors: number | undefined;
-  /** Bytes of a logical sector; undefined until the guest connects. */
+  /** Bytes of a logical sector, the node `sector-size`; undefined until the guest connects. */
   readonly sectorSize: number | undefined;
-  /** Bytes of a physical sector; undefined until the guest connects. libvirt multiplies by it. */
+  /** Bytes of a physical sector, the node `physical-sector-size`; undefined until the guest connects. */
   readonly physicalSectorSize: number | undefined;
 }
 
-/** What is known of a disk before its description is read. */
+/** The location of a disk, known before its description is read. */
 export interface DiskLocation extends Pick<
   DiskInfo,
   'domid' | 'devid' | 'kind' | 'backend' | 'backendDomid'
 > {
-  /** The directory that describes it: the backend's, or, if that is another domain's, libxl's copy. */
+  /** The directory of the nodes that describe the disk: the backend directory, or libxl's copy of another domain's. */
   readonly description: string;
 }
 
 /**
- * The disks of a domain. The frontend's side is not read: the guest can write there what it likes.
- * Disks that another domain serves are known from libxl's own nodes, where there are any. By devid;
- * of two with the same devid, the first kind's.
+ * Finds the disks of a domain, in the order of their devids. Reads no frontend directory, because the guest
+ * can write to it. Disks that another domain serves are found in libxl's own nodes, if there are any. Of
+ * two disks with the same devid, the kind that comes first in {@link DRIVERS} takes precedence.
  */
 export function locateDisks(query: Query, ownDomid: number, domid: number): DiskLocation[] {
   const ofKind = (kind: DiskKind) => `${kindDirectory(ownDomid, kind)}/${domid}`;
   const libxl = ['vbd', 'virtio_disk'].map((type) => `/libxl/${domid}/device/${type}`);
-  // one request; xenstored refuses libxl's nodes to a driver domain
+  // one request for all; xenstored refuses a driver domain access to libxl's nodes
   const backends = [`/local/domain/${ownDomid}/backend`, ofKind('vbd')];
   const [present, vbds, ...libxlLists] = query.list([...backends, ...libxl], backends.length);
   const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present?.includes(kind) === true);
@@ -78,32 +81,32 @@ export function locateDisks(query: Query, ownDomid: number, domid: number): Disk
   const own = (['vbd', ...kinds] as const).flatMap((kind, i) =>
     toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
   );
-  // the first kind's comes last, and stays
+  // reversed, so that the kind with precedence overwrites the others
   const byDevid = new Map(own.reverse().map((disk) => [disk.devid, disk]));
-  const notes = libxl.flatMap((directory, i) =>
+  const libxlDisks = libxl.flatMap((directory, i) =>
     toDevids(libxlLists[i])
       .filter((devid) => !byDevid.has(devid))
       .map((devid) => ({ devid, description: `${directory}/${devid}` })),
   );
-  const others = locateOtherDisks(query, ownDomid, domid, notes);
+  const others = locateOtherDisks(query, ownDomid, domid, libxlDisks);
   return [...byDevid.values(), ...others].sort((a, b) => a.devid - b.devid);
 }
 
-/** The disks that another domain serves, by the directories that libxl keeps of them. */
+/** Finds the disks that other domains serve, among libxl's directories `/libxl/<domid>/device/<type>/<devid>`. */
 function locateOtherDisks(
   query: Query,
   ownDomid: number,
   domid: number,
-  notes: readonly Pick<DiskLocation, 'devid' | 'description'>[],
+  libxlDisks: readonly Pick<DiskLocation, 'devid' | 'description'>[],
 ): DiskLocation[] {
-  const backends = query.read(notes.map(({ description }) => `${description}/backend`));
-  return notes.flatMap((disk, i) => {
+  const backends = query.read(libxlDisks.map(({ description }) => `${description}/backend`));
+  return libxlDisks.flatMap((disk, i) => {
     const location = parseBackend(backends[i], domid, disk.devid);
     return location && location.backendDomid !== ownDomid ? [{ domid, ...disk, ...location }] : [];
   });
 }
 
-/** Where a disk is described that this domain serves. */
+/** Returns the location of a disk that this domain serves. */
 export function ownLocation(
   ownDomid: number,
   kind: DiskKind,
@@ -114,7 +117,7 @@ export function ownLocation(
   return { domid, devid, kind, backend, backendDomid: ownDomid, description: backend };
 }
 
-/** The devids among the names of a directory of disks. */
+/** Returns the devids among the names of a directory's children. */
 export function toDevids(names: readonly string[] | null | undefined): number[] {
   return (names ?? [])
     .filter((name) => /^(0|[1-9][0-9]{0,9})$/.test(name))
@@ -122,7 +125,7 @@ export function toDevids(names: readonly string[] | null | undefined): number[] 
     .filter((devid) => devid < 2 ** 31);
 }
 
-/** A path to a backend of this disk, and to nothing else. */
+/** Parses the path of a backend directory. Returns undefined unless it is a backend of this disk. */
 function parseBackend(
   text: NodeText,
   domid: number,
@@ -149,14 +152,15 @@ const NODES = [
   'physical-sector-size',
 ] as const;
 
-/** The nodes that describe disks. */
+/** Returns the paths of the nodes that describe disks. */
 export function diskNodes(locations: readonly DiskLocation[]): string[] {
   return locations.flatMap(({ description }) => NODES.map((node) => `${description}/${node}`));
 }
 
 /**
- * Describes those of these disks that a domain has, by the values of all disks' {@link diskNodes}. A
- * disk that has no nodes is left out.
+ * Creates the descriptions of a domain's disks. Omits disks of other domains and disks without nodes.
+ *
+ * @param values - the values of the {@link diskNodes} of all locations.
  */
 export function toDiskInfos(
   domain: DomainIdentity,
@@ -166,11 +170,11 @@ export function toDiskInfos(
   return locations.flatMap((location, i) => {
     if (location.domid !== domain.domid) return [];
     const nodes = values.slice(i * NODES.length, (i + 1) * NODES.length);
-    return nodes.every((node) => node === undefined) ? [] : [describe(domain, location, nodes)];
+    return nodes.every((node) => node === undefined) ? [] : [toDiskInfo(domain, location, nodes)];
   });
 }
 
-/** Whether two descriptions are of one disk, which the domain has had all the time in between. */
+/** Whether two descriptions are of the same disk: the same backend directory, source and domain. */
 export function isSameDisk(before: DiskInfo, now: DiskInfo): boolean {
   return (
     before.backend === now.backend &&
@@ -179,7 +183,7 @@ export function isSameDisk(before: DiskInfo, now: DiskInfo): boolean {
   );
 }
 
-function describe(
+function toDiskInfo(
   domain: DomainIdentity,
   { devid, kind, backend, backendDomid }: DiskLocation,
   nodes: readonly NodeText[],
@@ -206,15 +210,15 @@ function describe(
   });
 }
 
-/** Words for a format before a source; other words there belong to the source (`rbd:pool/image`). */
-const FORMATTED = /^(?:(aio|phy|file|raw|qcow2?|vhd|vdi|vmdk|qed):)?(.*)$/;
+/** A source with an optional format prefix. Any other prefix belongs to the source (`rbd:pool/image`). */
+const FORMAT_AND_SOURCE = /^(?:(aio|phy|file|raw|qcow2?|vhd|vdi|vmdk|qed):)?(.*)$/;
 
-/** `/dev/vg/web1` or `qcow2:/srv/web1.qcow2`; a tapdisk's own file is in a node of its own. */
+/** Parses `/dev/vg/web1` or `qcow2:/srv/web1.qcow2`. `tapdisk-params`, where present, has tapdisk's source. */
 function parseParams(params: string, tapdiskParams: string): Pick<DiskInfo, 'format' | 'source'> {
-  const match = FORMATTED.exec(tapdiskParams === '' ? params : tapdiskParams);
+  const match = FORMAT_AND_SOURCE.exec(tapdiskParams === '' ? params : tapdiskParams);
   const format = match?.[1] ?? 'raw';
   return {
-    // these are ways to reach raw bytes
+    // these prefixes name ways of access to a raw image
     format: ['aio', 'phy', 'file'].includes(format) ? 'raw' : format,
     source: match?.[2] === '' ? undefined : match?.[2],
   };

@@ -1,28 +1,28 @@
 import { DISK_KINDS, kindDirectory } from './backend-kinds';
 import type { NodeText, Query } from './client';
 
-/** The largest domid of a domain. */
+/** The largest domid of a guest: Xen reserves those from `DOMID_FIRST_RESERVED` (0x7ff0). */
 export const MAX_DOMID = 0x7ff0 - 1;
 
-/** Which domain it is: a domid is used again when its domain has gone, its UUID is not. */
+/** The identity of a domain. Xen reuses the domid of an ended domain, but not its UUID. */
 export interface DomainIdentity {
   readonly domid: number;
-  /** Undefined if xenstore has no name that may be read. */
+  /** The node `name`; undefined if it is missing, or xenstored refuses access. */
   readonly name: string | undefined;
-  /** Undefined if xenstore has no UUID that may be read. */
+  /** The UUID in the node `vm`; undefined if it is missing, or xenstored refuses access. */
   readonly uuid: string | undefined;
 }
 
 const VM = /^\/vm\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 
-/** The domids of the running domains; in a driver domain, which may not list them, those it serves. */
+/** Returns the domids of the running domains. A driver domain, which may not list them, gets those it serves. */
 export function listDomids(query: Query, ownDomid: number): number[] {
   const [domains] = query.listPermitted(['/local/domain']);
   if (domains != null) return toDomids(domains);
   return toDomids(query.list(DISK_KINDS.map((kind) => kindDirectory(ownDomid, kind))).flat());
 }
 
-/** The domids among the names of a directory of domains. */
+/** Returns the domids among the names of a directory's children, in ascending order. */
 export function toDomids(names: readonly string[]): number[] {
   const domids = names
     .filter((name) => /^(0|[1-9][0-9]{0,4})$/.test(name))
@@ -31,7 +31,7 @@ export function toDomids(names: readonly string[]): number[] {
   return [...new Set(domids)].sort((a, b) => a - b);
 }
 
-/** The domain with this domid, if it is running. */
+/** Returns the domain with this domid, or undefined if it is not running. */
 export function identifyDomain(
   query: Query,
   ownDomid: number,
@@ -41,18 +41,18 @@ export function identifyDomain(
   return identity && confirmRunning(query, ownDomid, identity);
 }
 
-/** Which domains these are, of which it is known that they run. */
+/** Returns the identities of running domains. */
 export function identifyDomains(
   query: Query,
   ownDomid: number,
   domids: readonly number[],
 ): DomainIdentity[] {
   const nodes = identityNodes(domids);
-  // xenstored does not tell a driver domain
+  // xenstored refuses a driver domain access to these nodes
   return toIdentities(domids, query.read(nodes, ownDomid === 0 ? nodes.length : 0));
 }
 
-/** The domain whose nodes were read, if they were there. */
+/** Returns the identity if its domain is running, else undefined. */
 export function confirmRunning(
   query: Query,
   ownDomid: number,
@@ -60,19 +60,19 @@ export function confirmRunning(
 ): DomainIdentity | undefined {
   const { domid, name, uuid } = identity;
   if (name !== undefined || uuid !== undefined) return identity;
-  // a domain without a name, or one that may not be read: a driver domain knows those that it serves
+  // no name, or no access to it: a driver domain has backend directories of the domains that it serves
   const own = DISK_KINDS.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`);
   const [directory, ...served] = query.read([`/local/domain/${domid}`, ...own], 0);
   const isServed = directory === null && served.some((node) => node !== undefined);
   return typeof directory === 'string' || isServed ? identity : undefined;
 }
 
-/** The nodes that tell which domains these are. */
+/** Returns the paths of the nodes that identify domains: `name` and `vm` of each. */
 export function identityNodes(domids: readonly number[]): string[] {
   return domids.flatMap((domid) => [`/local/domain/${domid}/name`, `/local/domain/${domid}/vm`]);
 }
 
-/** Which domains these are, by the values of their {@link identityNodes}. */
+/** Converts the values of {@link identityNodes} to identities. */
 export function toIdentities(
   domids: readonly number[],
   values: readonly NodeText[],
@@ -84,7 +84,7 @@ export function toIdentities(
   });
 }
 
-/** Whether a domain is still the one that it was. Its UUID may have become known since. */
+/** Whether two identities are of the same domain. `before` may lack the UUID, which is written late. */
 export function isSameDomain(before: DomainIdentity, now: DomainIdentity): boolean {
   if (before.domid !== now.domid) return false;
   return before.uuid === undefined ? before.name === now.name : before.uuid === now.uuid;

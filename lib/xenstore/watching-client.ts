@@ -4,13 +4,13 @@ import type { Host } from '../host';
 import type { Answer, NativeXenstoreClient, Operation } from '../native';
 import { checkPermitted, xenstoreError } from './client';
 
-/** How often the connection is checked while there is nothing to request, in milliseconds. */
+/** The interval at which the connection is checked, in milliseconds. */
 const HEARTBEAT_MS = 2000;
 
-/** A response that takes longer than this is late, in milliseconds. */
-const LATE_MS = 5000;
+/** The time without a response after which xenstored counts as hung, in milliseconds. */
+const HANG_MS = 5000;
 
-/** A request without a response. */
+/** A request that has no response yet. */
 interface Pending {
   readonly operation: Operation;
   readonly paths: readonly string[];
@@ -19,23 +19,24 @@ interface Pending {
 }
 
 /**
- * A client of xenstored that never waits, and is told what changes. When its connection is lost, so are
- * its watches; the next request makes a new connection. It can be collected without being closed.
+ * An asynchronous client of xenstored, which receives watch events. When the connection is lost, its
+ * watches are lost, too, and the next request reconnects. The garbage collector can collect an unclosed
+ * client.
  */
 export class WatchingClient {
   readonly #client: NativeXenstoreClient;
   readonly #timeoutMs: number;
   readonly #onEvents: (changed: readonly string[], lost: boolean) => void;
-  /** Requests in their order. The first one is posted: the thread takes one at a time. */
+  /** The requests without a response, in their order. The first one is posted: the addon takes one at a time. */
   readonly #pending: Pending[] = [];
   #postedAt = 0;
-  #isLate = false;
+  #isHung = false;
   #heartbeat: NodeJS.Timeout;
   #isClosed = false;
 
   /**
-   * @param onEvents - called with paths below which something changed, cut off after six names, and
-   * with whether the connection was lost. Must not reference the client's owner strongly.
+   * @param onEvents - called with the paths of watch events, cut off after six names, and with whether the
+   * connection was lost. Must not hold a strong reference to the owner of the client.
    */
   constructor(
     { native, socket, timeoutMs }: Host,
@@ -45,23 +46,23 @@ export class WatchingClient {
     this.#onEvents = onEvents;
     this.#client = new native.XenstoreClient(
       socket,
-      this.#weakly((self) => {
+      this.#weakCallback((self) => {
         self.#take();
       }),
     );
-    this.#heartbeat = this.#beatLater();
+    this.#heartbeat = this.#scheduleHeartbeat();
   }
 
-  /** Whether xenstored hangs: a response has not come for five seconds. */
-  get isLate(): boolean {
-    return this.#isLate;
+  /** Whether xenstored hangs: it has not responded to a request for five seconds. */
+  get isHung(): boolean {
+    return this.#isHung;
   }
 
   /**
-   * Requests the same of many paths.
+   * Requests an operation for each path. A request has no deadline of its own.
    *
    * @param mayBeRefused - how many of the first paths xenstored may refuse.
-   * @throws {@link XenError} if xenstored cannot be reached, the connection is lost, or it refuses.
+   * @throws {@link XenError} if xenstored cannot be reached or refuses, or the connection is lost or abandoned.
    */
   async request(
     operation: Operation,
@@ -78,12 +79,12 @@ export class WatchingClient {
     return answers;
   }
 
-  /** Whether the process goes on for its events. */
+  /** Sets whether the client keeps the process alive. */
   keepAlive(alive: boolean): void {
     this.#client.keepAlive(alive);
   }
 
-  /** Ends the connection. Requests that are not answered are rejected. */
+  /** Closes the connection, and rejects the requests without a response. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#heartbeat);
@@ -91,7 +92,7 @@ export class WatchingClient {
     for (const { reject } of this.#pending.splice(0)) reject(closedError());
   }
 
-  /** Posts the first request, if there is one. */
+  /** Posts the first request, if any. */
   #post(): void {
     const [first] = this.#pending;
     if (first === undefined) return;
@@ -99,15 +100,15 @@ export class WatchingClient {
     this.#client.post(first.operation, first.paths);
   }
 
-  /** Removes the request that is posted, and posts the next one. */
+  /** Removes and returns the posted request, and posts the next one. */
   #shift(): Pending | undefined {
     const first = this.#pending.shift();
     this.#post();
     return first;
   }
 
-  /** Calls a method from a timer or the addon, which must not keep an unclosed client from being collected. */
-  #weakly(call: (self: WatchingClient) => void): () => void {
+  /** Wraps a callback of a timer or the addon in a weak reference, so that an unclosed client can be collected. */
+  #weakCallback(call: (self: WatchingClient) => void): () => void {
     const ref = new WeakRef(this);
     return () => {
       const self = ref.deref();
@@ -115,11 +116,11 @@ export class WatchingClient {
     };
   }
 
-  /** Takes the response and the watch events that have come. */
+  /** Handles the response and the watch events that have arrived. */
   #take(): void {
     const { changed, lost, response } = this.#client.take();
     if (response !== undefined) {
-      this.#isLate = false;
+      this.#isHung = false;
       const request = this.#shift();
       if (Array.isArray(response)) request?.resolve(response);
       else request?.reject(xenstoreError(response, this.#timeoutMs));
@@ -127,31 +128,31 @@ export class WatchingClient {
     if (changed.length > 0 || lost) this.#onEvents(changed, lost);
   }
 
-  /** Tries another connection, once: the thread of this one may have missed that it was lost. */
+  /** Abandons the connection, so that the next request reconnects: its thread may have missed that it was lost. */
   #giveUp(): void {
     if (!this.#client.giveUp()) return;
     const failure = { failure: 'timeout', errno: constants.errno.ETIMEDOUT } as const;
-    this.#shift()?.reject(xenstoreError(failure, LATE_MS));
+    this.#shift()?.reject(xenstoreError(failure, HANG_MS));
     this.#onEvents([], true);
   }
 
-  #beatLater(): NodeJS.Timeout {
-    const beat = this.#weakly((self) => {
-      self.#heartbeat = self.#beatLater();
-      self.#beat();
+  #scheduleHeartbeat(): NodeJS.Timeout {
+    const callback = this.#weakCallback((self) => {
+      self.#heartbeat = self.#scheduleHeartbeat();
+      self.#checkConnection();
     });
-    return setTimeout(beat, HEARTBEAT_MS).unref();
+    return setTimeout(callback, HEARTBEAT_MS).unref();
   }
 
-  /** Notices a xenstored that hangs, also while there is nothing to request. */
-  #beat(): void {
-    // what has come while the event loop was busy is not late
+  /** Detects that xenstored hangs. Sends a request if there is none without a response. */
+  #checkConnection(): void {
+    // the response may have arrived while the event loop was busy
     this.#take();
     if (this.#pending.length === 0) {
-      // a failure is an event, too
+      // the addon also reports a lost connection as an event
       this.request('read', ['domid']).catch(() => undefined);
-    } else if (performance.now() - this.#postedAt > LATE_MS) {
-      this.#isLate = true;
+    } else if (performance.now() - this.#postedAt > HANG_MS) {
+      this.#isHung = true;
       this.#giveUp();
     }
   }

@@ -348,7 +348,7 @@ describe('the real xenstored, when it', () => {
       { under: ['setpriv', '--reuid=65534', '--clear-groups'] },
     );
     expect(stdout).toMatch(
-      /^ERR_XENSTORE_CONNECT cannot connect to xenstored: EACCES \(is it running here, and is this user allowed to ask it\?\)/,
+      /^ERR_XENSTORE_CONNECT cannot connect to xenstored: EACCES \(is it running, and is this user allowed to connect\?\)/,
     );
   });
 });

@@ -40,7 +40,7 @@ describe('the C xenstored', () => {
       const start = performance.now();
       assert.equal(
         thrown(() => guest.disks()),
-        'ERR_XENSTORE_TIMEOUT: xenstored did not answer within 500 ms',
+        'ERR_XENSTORE_TIMEOUT: xenstored did not respond within 500 ms',
       );
       assert.ok(performance.now() - start < 1500);
       assert.equal(disk.read().rdReq, counter(guest.domid, 51712, 'rd_req'));
