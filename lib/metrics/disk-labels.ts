@@ -4,14 +4,14 @@ import type { DiskSet } from '../sampling/disk-set';
 import type { DiskInfo } from '../xenstore/disks';
 
 /**
- * Makes the labels of a disk.
+ * Creates the labels of a disk.
  *
- * @param domain - what no other domain of the set is called: the name of the disk's domain; its UUID if
- * another domain has the same name; its domid if xenstored does not tell.
+ * @param domain - the label of the disk's domain, unique in the set: the name; the UUID if another domain
+ * has the same name; the domid if xenstore has no name that may be read.
  */
 export type MakeLabels<T> = (disk: DiskInfo, domain: string) => T;
 
-/** The labels of a set's disks. They are made again when the set's disks have changed, and only then. */
+/** A cache of the labels of a set's disks. Creates them again only when the set's disks have changed. */
 export class DiskLabels<T> {
   readonly #make: MakeLabels<T>;
   #disks: readonly DiskInfo[] = [];
@@ -21,7 +21,7 @@ export class DiskLabels<T> {
     this.#make = make;
   }
 
-  /** The labels of these disks, by row. */
+  /** Returns the labels of the disks, by row. */
   of(disks: readonly DiskInfo[]): readonly T[] {
     if (disks !== this.#disks) {
       const domids = new Map<string | undefined, Set<number>>();
@@ -40,7 +40,7 @@ export class DiskLabels<T> {
 }
 
 /**
- * Checks that a set gives numbers, which metrics are: without TypeScript it may be one of bigints.
+ * Checks that the counters of a set are numbers. A caller without TypeScript can pass a set of bigints.
  *
  * @throws TypeError `ERR_INVALID_ARG_TYPE`.
  */

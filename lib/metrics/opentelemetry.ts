@@ -4,16 +4,16 @@ import { isFilled, type DiskSet } from '../sampling/disk-set';
 import type { DiskInfo } from '../xenstore/disks';
 import { DiskLabels, checkNumbers } from './disk-labels';
 
-/** The attributes of a disk, by the direction of what is measured. */
+/** The attributes of a disk, for each direction of I/O. */
 interface DiskAttributes {
-  /** The attributes without a direction, as text. */
+  /** The attributes without a direction, as JSON: the key of the disk. */
   readonly key: string;
   readonly none: Attributes;
   readonly read: Attributes;
   readonly write: Attributes;
 }
 
-/** An instrument with the column that it observes. */
+/** An instrument, and the column that it observes. */
 interface Observed {
   readonly instrument: Observable;
   readonly column: keyof typeof Column;
@@ -23,13 +23,13 @@ interface Observed {
 const WIDTH = Object.keys(Column).length;
 
 /**
- * Has a meter observe a set of disks. The set is sampled when metrics are collected, once for all of its
- * instruments. Names are those of OpenTelemetry's semantic conventions where there are any:
- * `system.disk.io`, `system.disk.operations`, `system.disk.limit`. The SDK exports the last values of a
- * disk for ever: `xen.disk.up` of a disk that was removed is observed as 0.
+ * Creates instruments of a meter that observe a set of disks. Each collection of metrics samples the set
+ * once, for all instruments. `system.disk.io`, `system.disk.operations` and `system.disk.limit` follow
+ * OpenTelemetry's semantic conventions; the others, which have no convention, begin with `xen.disk`. The
+ * SDK exports the last values of a removed disk for ever, so its `xen.disk.up` is observed as 0.
  *
- * @throws TypeError `ERR_INVALID_ARG_TYPE` if the set gives bigints.
- * @returns ends it; to be called before the set is closed.
+ * @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints.
+ * @returns a function that ends the observation. Call it before the set is closed.
  */
 export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   checkNumbers(set);
@@ -75,26 +75,28 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
     },
   ];
   const labels = new DiskLabels(toAttributes);
-  /** The attributes of the last collection's disks, by their text. */
+  /** The attributes of the disks of the last collection, by key. */
   let present = new Map<string, Attributes>();
 
   const observe: BatchObservableCallback = (result) => {
     const { disks, values } = set.sample();
     const attributes = labels.of(disks);
-    const before = present;
+    const previous = present;
     present = new Map();
     for (const [row, { sectors }] of disks.entries()) {
-      const of = attributes[row];
-      if (of === undefined) continue;
+      const disk = attributes[row];
+      if (disk === undefined) continue;
       for (const { instrument, column, direction } of observed) {
         const value = values[row * WIDTH + Column[column]] ?? -1;
-        if (value >= 0) result.observe(instrument, value, of[direction]);
+        if (value >= 0) result.observe(instrument, value, disk[direction]);
       }
-      if (sectors !== undefined) result.observe(limit, sectors * 512, of.none);
-      result.observe(up, Number(isFilled(values, row)), of.none);
-      present.set(of.key, of.none);
+      if (sectors !== undefined) result.observe(limit, sectors * 512, disk.none);
+      result.observe(up, Number(isFilled(values, row)), disk.none);
+      present.set(disk.key, disk.none);
     }
-    for (const [key, of] of before) if (!present.has(key)) result.observe(up, 0, of);
+    for (const [key, attributes] of previous) {
+      if (!present.has(key)) result.observe(up, 0, attributes);
+    }
   };
   const instruments = [...new Set(observed.map(({ instrument }) => instrument)), limit, up];
   meter.addBatchObservableCallback(observe, instruments);
@@ -107,7 +109,7 @@ function toAttributes({ domain, uuid, domid, name }: DiskInfo): DiskAttributes {
   const disk: Attributes = {
     'system.device': name,
     ...(domain !== undefined && { 'xen.domain.name': domain }),
-    // the domid is another one after a restart
+    // the domid changes when the guest restarts
     ...(uuid === undefined ? { 'xen.domain.id': domid } : { 'xen.domain.uuid': uuid }),
   };
   return {

@@ -12,7 +12,7 @@ import {
 import { checkOptions, type MetricsOptions } from './options';
 import { Readings } from './readings';
 
-/** One number of a metric, as prom-client has it. */
+/** A sample of a metric, in the form of prom-client. */
 interface Sample {
   readonly value: number;
   readonly labels: Labels;
@@ -21,11 +21,12 @@ interface Sample {
 const NO_LABELS: Labels = Object.freeze({});
 
 /**
- * Has a registry of prom-client give the metrics of a set of disks. The set is sampled when the registry
- * is asked, once for all of its metrics.
+ * Registers the metrics of a set of disks with a registry of prom-client. Each collection of the registry
+ * samples the set once, for all metrics.
  *
- * @throws what the registry throws if it has a metric of one of these names; none is registered then.
- * @returns takes the metrics out of the registry; to be called before the set is closed.
+ * @throws the registry's error if it has a metric with one of the names. No metric is registered then.
+ * TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE` for invalid arguments.
+ * @returns a function that removes the metrics from the registry. Call it before the set is closed.
  */
 export function registerDiskSet(
   registry: Registry<RegistryContentType>,
@@ -39,7 +40,7 @@ export function registerDiskSet(
     diskFamilies(names).map((family) => [family.labels, new DiskLabels(family.labels)]),
   );
 
-  /** A registry asks all of its metrics in one go, and then waits for their answers. */
+  /** Whether the set was sampled in this collection: a registry calls `get` of all metrics synchronously. */
   let isFresh = false;
   const refresh = () => {
     if (isFresh) return;
@@ -54,10 +55,10 @@ export function registerDiskSet(
     refresh();
     if (!('labels' in family)) return [{ value: family.value(readings), labels: NO_LABELS }];
     const { disks } = set;
-    const texts = labels.get(family.labels)?.of(disks) ?? [];
+    const rowLabels = labels.get(family.labels)?.of(disks) ?? [];
     return disks.flatMap((disk, row) => {
       const value = family.value(set, row, disk);
-      return value < 0 ? [] : [{ value, labels: texts[row] ?? NO_LABELS }];
+      return value < 0 ? [] : [{ value, labels: rowLabels[row] ?? NO_LABELS }];
     });
   };
 
@@ -71,7 +72,6 @@ export function registerDiskSet(
       registered.push(family.name);
     }
   } catch (error) {
-    // the registry has another metric of this name
     unregister();
     throw error;
   }
@@ -79,8 +79,8 @@ export function registerDiskSet(
 }
 
 /**
- * What a registry needs of a metric. It is none of prom-client's own: those have only increments, and
- * would keep a copy of every number.
+ * Creates an object with the members of prom-client's Metric that a registry uses. prom-client's own
+ * counters have only increments, and would keep a copy of every number.
  */
 function toMetric({ name, help, type }: Family, samples: () => Sample[]): Metric {
   const metric = {
@@ -88,7 +88,7 @@ function toMetric({ name, help, type }: Family, samples: () => Sample[]): Metric
     help,
     type,
     aggregator: 'sum',
-    // the registry may have changed the name: OpenMetrics has it without _total
+    // the registry may have changed the name of `metric`: OpenMetrics omits _total
     get: () => Promise.resolve({ ...metric, values: samples() }),
     reset: () => undefined,
   };

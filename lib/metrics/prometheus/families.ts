@@ -4,34 +4,34 @@ import type { DiskInfo } from '../../xenstore/disks';
 import type { MakeLabels } from '../disk-labels';
 import type { Readings } from './readings';
 
-/** Labels by name. */
+/** The values of labels, by name. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** Whose names and labels metrics have: this package's, or those of the exporters that ask libvirt. */
+/** The naming of the metrics and labels: this package's, or that of libvirt's exporters. */
 export type MetricNames = 'xen' | 'libvirt';
 
-/** Metrics of one name. */
+/** A metric family: the metrics of one name. */
 export interface Family {
   readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge';
 }
 
-/** Metrics of one name, one for each disk. */
+/** A metric family with a metric for each disk. */
 export interface DiskFamily extends Family {
   readonly labels: MakeLabels<Labels>;
-  /** The value of a disk that is in this row; -1 if it has none. */
+  /** Returns the value of the disk in a row, or -1 if it has none. */
   readonly value: (set: DiskSet, row: number, disk: DiskInfo) => number;
 }
 
-/** A metric of the whole host. */
+/** A metric family with one metric, of the whole host. */
 export interface HostFamily extends Family {
   readonly value: (readings: Readings) => number;
 }
 
 const WIDTH = Object.keys(Column).length;
 
-/** What identifies a disk for as long as it is the guest's, over restarts too. */
+/** The labels that identify a disk, also after the guest restarts. */
 function diskLabels({ domain, uuid = '', domid, name }: DiskInfo): Labels {
   return { domain: domain ?? String(domid), uuid, disk: name };
 }
@@ -61,7 +61,7 @@ function libvirtMetaLabels(disk: DiskInfo, domain: string): Labels {
   };
 }
 
-/** A counter that is a column of the set. */
+/** Creates a family for a column of the set. */
 function counter(
   name: string,
   help: string,
@@ -87,6 +87,7 @@ function gauge(
   return { name, help, type: 'gauge', labels, value };
 }
 
+/** The size of a disk in bytes: vbd's node `sectors` counts sectors of 512 bytes. */
 const size: DiskFamily['value'] = (_set, _row, { sectors }) =>
   sectors === undefined ? -1 : sectors * 512;
 
@@ -97,10 +98,10 @@ const XEN: readonly DiskFamily[] = [
   counter('xen_block_write_requests_total', 'Write requests of the guest.', 'wrReq'),
   counter('xen_block_flush_requests_total', 'Flush and barrier requests of the guest.', 'flushReq'),
   gauge('xen_block_size_bytes', 'Size of the disk; missing until the guest has connected.', size),
-  gauge('xen_block_info', 'What the disk is.', () => 1, infoLabels),
+  gauge('xen_block_info', 'Description of the disk, in its labels.', () => 1, infoLabels),
 ];
 
-/** As Tinkoff/libvirt-exporter has them; inovex/prometheus-libvirt-exporter has most of them too. */
+/** The names and HELP texts of Tinkoff/libvirt-exporter. inovex/prometheus-libvirt-exporter has most of them, too. */
 const LIBVIRT: readonly DiskFamily[] = [
   counter(
     'libvirt_domain_block_stats_read_bytes_total',
@@ -141,7 +142,7 @@ const LIBVIRT: readonly DiskFamily[] = [
   gauge('libvirt_domain_block_meta', 'Block device metadata.', () => 1, libvirtMetaLabels),
 ];
 
-/** What libvirt's exporters have no names for. */
+/** The families for which libvirt's exporters have no names. */
 const BOTH: readonly DiskFamily[] = [
   counter('xen_block_discard_requests_total', 'Discard requests of the guest.', 'discardReq'),
   counter(
@@ -168,7 +169,7 @@ const HOST: readonly HostFamily[] = [
   },
   {
     name: 'xen_block_watching',
-    help: 'Whether xenstore tells of guests and disks that come and go; if not, those that were there are still read.',
+    help: 'Whether xenstored responds and sends watch events; if not, the known disks are still read.',
     type: 'gauge',
     value: ({ set }) => Number(set.watching),
   },
@@ -180,7 +181,7 @@ const HOST: readonly HostFamily[] = [
   },
   {
     name: 'xen_block_scrape_duration_seconds',
-    help: 'How long it took to read all disks and to write this down.',
+    help: 'Duration of this scrape: reading all disks and formatting the metrics.',
     type: 'gauge',
     value: (readings) => readings.seconds,
   },
@@ -193,12 +194,12 @@ const LIBVIRT_UP: HostFamily = {
   value: () => 1,
 };
 
-/** The metrics of each disk. */
+/** Returns the families of the disks. */
 export function diskFamilies(names: MetricNames): readonly DiskFamily[] {
   return [...(names === 'libvirt' ? LIBVIRT : XEN), ...BOTH];
 }
 
-/** The metrics of the host; the last one is how long it all took. */
+/** Returns the families of the host. The last one is the duration of the scrape, to include the others. */
 export function hostFamilies(names: MetricNames): readonly HostFamily[] {
   return names === 'libvirt' ? [LIBVIRT_UP, ...HOST] : HOST;
 }

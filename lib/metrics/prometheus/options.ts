@@ -1,17 +1,22 @@
 import { invalidType, outOfRange } from '../../errors';
 import type { MetricNames } from './families';
 
-/** How metrics are made. */
+/** The options of {@link MetricsText} and {@link registerDiskSet}. */
 export interface MetricsOptions {
   /**
-   * `'xen'`, the default: `xen_block_read_bytes_total{domain,uuid,disk}` ...; `'libvirt'`:
-   * `libvirt_domain_block_stats_read_bytes_total{domain,target_device}` ..., for dashboards that exist,
-   * and what libvirt's exporters do not have under the names of `'xen'`.
+   * The naming of metrics and labels. `'xen'`, the default:
+   * `xen_block_read_bytes_total{domain,uuid,disk}` ... `'libvirt'`, for dashboards made for libvirt's
+   * exporters: `libvirt_domain_block_stats_read_bytes_total{domain,target_device}` ..., and the names of
+   * `'xen'` for metrics that those exporters do not have.
    */
   names?: MetricNames | undefined;
 }
 
-/** The options with their defaults. */
+/**
+ * Checks the options, and returns them with their defaults.
+ *
+ * @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`.
+ */
 export function checkOptions(options: MetricsOptions): { names: MetricNames } {
   if (typeof options !== 'object' || (options as unknown) === null) {
     throw invalidType('options', 'of type object', options);

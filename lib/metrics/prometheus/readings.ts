@@ -1,19 +1,20 @@
 import type { DiskSet } from '../../sampling/disk-set';
 import { checkNumbers } from '../disk-labels';
 
-/** Samples a set for those who scrape, and keeps account of it. */
+/** Samples a set for scrapes, counts the errors and measures the time. */
 export class Readings {
   readonly set: DiskSet;
-  /** How many disks could not be read, over all samples. */
+  /** The number of disks that could not be read, over all samples. */
   errors = 0;
   #start = 0;
 
+  /** @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints. */
   constructor(set: DiskSet) {
     checkNumbers(set);
     this.set = set;
   }
 
-  /** Since the last sample was begun. */
+  /** The time since the last sample began, in seconds. */
   get seconds(): number {
     return (performance.now() - this.#start) / 1000;
   }

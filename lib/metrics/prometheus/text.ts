@@ -12,41 +12,48 @@ import { checkOptions, type MetricsOptions } from './options';
 import { Readings } from './readings';
 import { TextBuffer } from './text-buffer';
 
-/** A family with what its lines begin with. */
-type Named<F extends Family> = F & { readonly header: Buffer; readonly prefix: Buffer };
+/** A family with its HELP and TYPE lines and its name, encoded. */
+type Encoded<F extends Family> = F & { readonly header: Buffer; readonly prefix: Buffer };
 
 /**
- * The metrics of a set of disks as the text that Prometheus scrapes. For a registry of prom-client see
+ * The metrics of a set of disks in Prometheus' text format, version 0.0.4. For a registry of prom-client see
  * {@link registerDiskSet}.
  */
 export class MetricsText {
-  /** What to send as `Content-Type`. */
+  /** The value of the HTTP header `Content-Type`. */
   static readonly contentType = 'text/plain; version=0.0.4; charset=utf-8';
 
   readonly #readings: Readings;
-  readonly #disks: readonly Named<DiskFamily>[];
-  readonly #host: readonly Named<HostFamily>[];
-  /** The labels of disks as text, by the function that makes them. */
+  readonly #disks: readonly Encoded<DiskFamily>[];
+  readonly #host: readonly Encoded<HostFamily>[];
+  /** The encoded labels of the disks, by the function that creates them. */
   readonly #labels = new Map<DiskFamily['labels'], DiskLabels<Buffer>>();
   readonly #buffer = new TextBuffer();
 
-  /** @param set - stays the caller's, to be closed when no more is scraped. */
+  /**
+   * @param set - the set to scrape. The caller closes it after the last scrape.
+   * @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints, or an option has the
+   * wrong type; RangeError `ERR_OUT_OF_RANGE`.
+   */
   constructor(set: DiskSet, options: MetricsOptions = {}) {
     const { names } = checkOptions(options);
     this.#readings = new Readings(set);
-    this.#disks = diskFamilies(names).map(named);
-    this.#host = hostFamilies(names).map(named);
+    this.#disks = diskFamilies(names).map(encode);
+    this.#host = hostFamilies(names).map(encode);
     for (const { labels } of this.#disks) {
       if (this.#labels.has(labels)) continue;
-      this.#labels.set(labels, new DiskLabels((disk, domain) => toText(labels(disk, domain))));
+      this.#labels.set(
+        labels,
+        new DiskLabels((disk, domain) => encodeLabels(labels(disk, domain))),
+      );
     }
   }
 
   /**
-   * Samples the set and writes down what it has.
+   * Samples the set and formats the metrics. `xen_block_up` of a disk that cannot be read is 0.
    *
-   * @returns UTF-8, the caller's to keep.
-   * @throws `ERR_XEN_CLOSED`; a disk that cannot be read has `xen_block_up` 0.
+   * @returns the text in UTF-8, in a buffer that is not reused.
+   * @throws XenError `ERR_XEN_CLOSED`.
    */
   scrape(): Buffer {
     this.#readings.sample();
@@ -76,18 +83,19 @@ export class MetricsText {
   }
 }
 
-function named<F extends Family>(family: F): Named<F> {
+function encode<F extends Family>(family: F): Encoded<F> {
   const { name, help, type } = family;
   const header = Buffer.from(`# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`);
   return { ...family, header, prefix: Buffer.from(name) };
 }
 
-function toText(labels: Labels): Buffer {
+/** Formats and encodes labels. */
+function encodeLabels(labels: Labels): Buffer {
   const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escape(value)}"`);
   return Buffer.from(`{${pairs.join(',')}}`);
 }
 
-/** What xenstore says has no ends of lines. */
+/** Escapes a label's value. Values from xenstore contain no newlines: they are replaced when a node is read. */
 function escape(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
 }
