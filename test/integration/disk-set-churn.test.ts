@@ -3,11 +3,11 @@ import { connect, type Connection, type DiskInfo } from 'xen-block-stats';
 import { checkRows, makeDisks } from './hosts/numbered-disks';
 import { RealHost } from './hosts/real-host';
 
-/** A set on a host where everything changes. */
+/* Sets on a host on which guests and disks change all the time. */
 
 const GUESTS = 50;
 const DISKS_EACH = 20;
-/** How long the rest of the world has between two samples. */
+/** The time between two samples, in which the host changes. */
 const INTERVAL_MS = 15;
 
 let host: RealHost;
@@ -19,13 +19,13 @@ afterAll(async () => {
   await host.stop();
 });
 
-/** A set of the disks of the first guests. */
+/** Creates a set of the disks of the first guests. */
 const makeSet = (xen: Connection, guests: number, maxOpenFiles: number) =>
   xen.diskSet({ filter: ({ domid }) => domid <= guests, maxOpenFiles });
 
-test('1,000 disks come, go and come back as others, and every row is of the disk that it names', async () => {
+test('every row has the counters of its disk while 1,000 disks are attached, detached and replaced', async () => {
   const xen = connect(host.connectOptions);
-  // one that holds all files, one that holds some, one that opens most of them each time
+  // the first set keeps all files open, the second some; the third opens most files for each sample
   const sets = [
     { set: await xen.diskSet(), guests: GUESTS },
     { set: await makeSet(xen, 10, 700), guests: 10 },
@@ -35,23 +35,23 @@ test('1,000 disks come, go and come back as others, and every row is of the disk
   const present = new Map<string, DiskInfo>();
   all.on('add', (disk) => present.set(disk.backend, disk));
   all.on('remove', (disk) => {
-    if (!present.delete(disk.backend)) throw new Error(`${disk.name} went without having come`);
+    if (!present.delete(disk.backend)) throw new Error(`${disk.name} was removed, but never added`);
   });
 
   let samples = 0;
   let rows = 0;
-  /** Samples while this goes on, and then until every disk of these guests is there. */
+  /** Samples during a change, and afterwards until each set has read every disk of the running guests. */
   async function sampleDuring(change: Promise<unknown>, running: (domid: number) => boolean) {
-    const state = { changing: true };
-    const done = change.finally(() => (state.changing = false));
+    const state = { isChanging: true };
+    const done = change.finally(() => (state.isChanging = false));
     for (const { set, guests } of sets) {
       const disks = DISKS_EACH * domids.filter((it) => it <= guests && running(it)).length;
       let read = 0;
-      while (state.changing || set.disks.length !== disks || read !== disks) {
-        // most of the time the one with all disks
-        const next = samples % 4 === 0 ? (sets[(samples / 4) % 3]?.set ?? set) : set;
-        const count = checkRows(next);
-        if (next === set) read = count;
+      while (state.isChanging || set.disks.length !== disks || read !== disks) {
+        // every fourth sample is of the sets in turn
+        const sampled = samples % 4 === 0 ? (sets[(samples / 4) % 3]?.set ?? set) : set;
+        const count = checkRows(sampled);
+        if (sampled === set) read = count;
         rows += count;
         samples += 1;
         await delay(INTERVAL_MS);
@@ -69,7 +69,7 @@ test('1,000 disks come, go and come back as others, and every row is of the disk
   await sampleDuring(addAll(), () => true);
   expect(present.size).toBe(GUESTS * DISKS_EACH);
 
-  // other disks under the names of half of them
+  // replaces half of the disks by others of the same names
   const replace = async () => {
     for (const domid of domids) {
       const disks = makeDisks(0, DISKS_EACH / 2);
@@ -82,7 +82,7 @@ test('1,000 disks come, go and come back as others, and every row is of the disk
   };
   await sampleDuring(replace(), () => true);
 
-  // other domains under the domids of half of them, and an end of the others
+  // replaces half of the guests by others of the same domids, and removes the other half
   const restart = async () => {
     for (const domid of domids) {
       await host.removeGuest(domid);
@@ -95,7 +95,7 @@ test('1,000 disks come, go and come back as others, and every row is of the disk
   expect(present.size).toBe((GUESTS * DISKS_EACH) / 2);
   expect(all.disks.filter(({ backend }) => !present.has(backend))).toEqual([]);
 
-  // it did go on while things changed
+  // the sets were sampled during the changes
   expect(samples).toBeGreaterThan(300);
   expect(rows).toBeGreaterThan(50_000);
   xen.close();

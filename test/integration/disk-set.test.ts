@@ -22,7 +22,7 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
 
-/** A device is made after its nodes: for a moment its row may be an error. */
+/** Waits until all rows can be read: the kernel makes a device after its xenstore nodes. */
 const untilRead = (set: DiskSet) => until(() => set.sample().errors.size === 0);
 
 describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
@@ -49,18 +49,18 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     await host.stop();
   });
 
-  /** The column of one counter. */
+  /** Returns the column of one counter. */
   const column = (set: DiskSet, name: (typeof DISK_COLUMNS)[number]) =>
     set.disks.map((_, i) => set.values[i * set.columns.length + set.columns.indexOf(name)]);
 
-  /** Waits until the set has as many disks. */
+  /** Waits until the set has this number of disks. */
   async function untilDisks(set: DiskSet, count: number): Promise<void> {
     while (set.disks.length !== count) {
       await Promise.race([once(set, 'add'), once(set, 'remove')]);
     }
   }
 
-  test('has the disks of all guests from the first moment, by domid and devid', async () => {
+  test('has the disks of all guests when it is created, in the order of domid and devid', async () => {
     const set = await xen.diskSet();
     expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
     expect(set.disks[0]).toMatchObject({ domid: 1, devid: 51712, name: 'xvda', domain: 'web1' });
@@ -69,7 +69,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(set.watching).toBe(true);
   });
 
-  test('has -1 everywhere before the first sample, and then a row for each disk', async () => {
+  test('has -1 in all columns before the first sample, and then the counters of each disk', async () => {
     const set = await xen.diskSet();
     expect(set.values).toEqual(new Float64Array(27).fill(-1));
     expect(set.timestamp).toBe(0n);
@@ -83,14 +83,14 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(set.errors.size).toBe(0);
   });
 
-  test('gives bigints when asked for', async () => {
+  test('returns bigints with the option bigint', async () => {
     await host.setCounters(2, 'xvda', { rd_req: 2n ** 63n - 1n });
     const set = (await xen.diskSet({ bigint: true })).sample();
     expect(set.values).toBeInstanceOf(BigInt64Array);
     expect(set.values[18]).toBe(2n ** 63n - 1n);
   });
 
-  test('can be iterated over, disk by disk', async () => {
+  test('iterates over its disks with their counters', async () => {
     const set = await xen.diskSet();
     expect([...set].map(({ stats }) => stats)).toEqual([undefined, undefined, undefined]);
     await host.setCounters(2, 'xvda', { wr_req: 5, wr_sect: 40 });
@@ -101,7 +101,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(last?.error).toBeUndefined();
   });
 
-  test('has only those that match', async () => {
+  test('has only the disks that match the filter', async () => {
     const set = await xen.diskSet({ filter: ({ domain }) => domain === 'db' });
     expect(set.disks.map(label)).toEqual(['db/xvda']);
     await host.attachDisk(1, { name: 'xvdc', source: '/dev/vg/other' });
@@ -110,18 +110,18 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(set.disks.map(label)).toEqual(['db/xvda', 'db/xvdc']);
   });
 
-  test('has no row for a disk that blkback has no numbers of', async () => {
+  test('has no row for a disk without statistics: of QEMU, or an empty drive', async () => {
     await host.attachDisk(1, { name: 'xvdd', source: '/srv/a.qcow2', kind: 'qdisk' });
     await host.attachDisk(1, { name: 'hdc', deviceType: 'cdrom' });
     const set = await xen.diskSet();
     expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
   });
 
-  test('takes disks in and lets them go as they come and go, and tells', async () => {
+  test('adds and removes rows when disks are attached and detached, and emits events', async () => {
     const set = await xen.diskSet();
-    const told: string[] = [];
-    set.on('add', (disk) => told.push(`+${label(disk)}`));
-    set.on('remove', (disk) => told.push(`-${label(disk)}`));
+    const events: string[] = [];
+    set.on('add', (disk) => events.push(`+${label(disk)}`));
+    set.on('remove', (disk) => events.push(`-${label(disk)}`));
     const [web1] = set.disks;
     const generation = set.generation;
 
@@ -141,21 +141,21 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(set.disks[0]).toBe(web1);
     await untilRead(set);
     expect(column(set, 'rdReq')).toEqual([1, 0]);
-    expect(told).toEqual(['+db/xvdb', '+mail/xvda', '-db/xvda', '-db/xvdb', '-web1/xvdb']);
+    expect(events).toEqual(['+db/xvdb', '+mail/xvda', '-db/xvda', '-db/xvdb', '-web1/xvdb']);
   });
 
-  test('keeps what was sampled of a disk when its row moves', async () => {
+  test('keeps the last values of a disk when its row moves', async () => {
     const set = (await xen.diskSet()).sample();
     const { disks, values } = set;
     await host.detachDisk(1, 'xvda');
     await untilDisks(set, 2);
     expect(column(set, 'rdReq')).toEqual([2, 3]);
-    // whoever holds the old ones has them as they were
+    // the replaced arrays do not change
     expect(disks).toHaveLength(3);
     expect(values[0]).toBe(1);
   });
 
-  test('is not disturbed by a disk that fails: -1, an error, and back again', async () => {
+  test('has -1 and an error for a disk that fails, and its counters when it works again', async () => {
     const set = await xen.diskSet();
     const path = join(
       host.connectOptions.sysfs,
@@ -171,7 +171,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       path,
       domid: 1,
       disk: 'xvdb',
-      message: `cannot read ${path}: it does not hold a number (disk xvdb)`,
+      message: `cannot read ${path}: it does not contain a number (disk xvdb)`,
     });
     expect([...set][1]).toMatchObject({
       stats: undefined,
@@ -183,16 +183,16 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(column(set, 'rdSectors')).toEqual([8, 16, 0]);
   });
 
-  test('follows a domain that is renamed', async () => {
+  test('has the new name of a renamed domain', async () => {
     const set = await xen.diskSet();
     await host.write('/local/domain/1/name', 'www');
     while (set.disks[0]?.domain !== 'www') await turn();
     expect(set.disks.map(label)).toEqual(['www/xvda', 'www/xvdb', 'db/xvda']);
   });
 
-  test('another domain with the same domid is other disks', async () => {
+  test('replaces the disks when another domain has the same domid', async () => {
     const set = await xen.diskSet();
-    const [, , old] = set.disks;
+    const [, , former] = set.disks;
     await host.removeGuest(2);
     const disks = [{ name: 'xvda', source: '/dev/vg/db', counters: { rd_req: 30 } }];
     await host.addGuest({
@@ -201,13 +201,13 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       uuid: 'cccccccc-0000-4000-8000-000000000002',
       disks,
     });
-    while (set.disks[2] === undefined || set.disks[2] === old) await turn();
+    while (set.disks[2] === undefined || set.disks[2] === former) await turn();
     expect(set.disks[2]).toMatchObject({ uuid: 'cccccccc-0000-4000-8000-000000000002' });
     await untilRead(set);
     expect(column(set, 'rdReq')).toEqual([1, 2, 30]);
   });
 
-  test('is told of a rename by which a domain begins to match', async () => {
+  test('adds the disks of a domain that matches the filter after a rename', async () => {
     const set = await xen.diskSet({ filter: ({ domain }) => domain === 'www' });
     expect(set.disks).toEqual([]);
     await host.write('/local/domain/1/name', 'www');
@@ -217,14 +217,14 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     await untilDisks(set, 0);
   });
 
-  test('has rows that the caller cannot reorder, and descriptions that it cannot change', async () => {
+  test('freezes the array of its disks and their descriptions', async () => {
     const set = await xen.diskSet();
     expect(set.disks.every((disk) => Object.isFrozen(disk))).toBe(true);
     expect(Object.isFrozen(set.disks)).toBe(true);
     expect(() => (set.disks as DiskInfo[]).reverse()).toThrow(TypeError);
   });
 
-  test('pairs the numbers of a sample with its errors, whatever is sampled in between', async () => {
+  test('iterates over one sample, also if another one is taken meanwhile', async () => {
     const set = (await xen.diskSet()).sample();
     const samples = set[Symbol.iterator]();
     await host.detachDisk(1, 'xvda');
@@ -248,7 +248,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     const set = (await xen.diskSet()).sample();
     await host.detachDisk(2, 'xvda');
     await host.attachDisk(2, { name: 'xvda', source: '/dev/vg/db', counters: { rd_req: 4 } });
-    // the event that follows shows that the set has been told of this one
+    // the set has handled the earlier watch events when it has this disk
     await host.attachDisk(2, { name: 'xvdb', source: '/dev/vg/x' });
     while (!set.disks.some(({ name, domid }) => domid === 2 && name === 'xvdb')) await turn();
     await untilRead(set);
@@ -258,7 +258,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(column(set, 'rdReq')).toEqual([1, 2, 4, 0]);
   });
 
-  test('goes on with a disk whose domain gets its uuid late', async () => {
+  test('keeps the row of a disk whose domain gets its UUID late', async () => {
     const vm = '/local/domain/2/vm';
     const uuid = 'dddddddd-0000-4000-8000-000000000002';
     await host.remove(vm);
@@ -272,7 +272,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(set.rates()[2]).not.toBe(undefined);
   });
 
-  test('finds new memory when its own was given away', async () => {
+  test('replaces its array when the caller has transferred the buffer', async () => {
     const set = (await xen.diskSet()).sample();
     structuredClone(set.values, { transfer: [set.values.buffer as ArrayBuffer] });
     expect(set.values).toHaveLength(0);
@@ -286,7 +286,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     expect(column(set.sample(), 'rdReq')).toEqual([1, 3]);
   });
 
-  test('tells what each disk does a second, as iostat does', async () => {
+  test('returns the rates of each disk, with the names of iostat', async () => {
     const set = (await xen.diskSet()).sample();
     expect(set.rates()).toEqual([undefined, undefined, undefined]);
     const start = set.timestamp;
@@ -307,11 +307,11 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       ooPerSec: 0,
     });
     expect(idle).toMatchObject({ reset: false, rPerSec: 0, rareqSz: 0 });
-    // its counters went backwards
+    // a counter decreased
     expect(reset).toMatchObject({ reset: true, rPerSec: 0, rkBPerSec: 0 });
   });
 
-  test('xen.close() closes it', async () => {
+  test('is closed by xen.close()', async () => {
     const set = (await xen.diskSet()).sample();
     xen.close();
     expect(() => set.sample()).toThrow(expect.objectContaining({ code: 'ERR_XEN_CLOSED' }));
@@ -320,7 +320,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     set.close();
   });
 
-  test('is rejected with what its filter throws, or does', async () => {
+  test('is rejected with the error that its filter throws, or if its filter closes the connection', async () => {
     const error = new Error('filter');
     const filter = () => {
       throw error;
@@ -338,7 +338,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     await expect(xen.diskSet({ filter })).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
   });
 
-  test('close() in a listener ends everything there', async () => {
+  test('emits no more events after close() in a listener', async () => {
     const set = await xen.diskSet();
     const added: DiskInfo[] = [];
     set.on('add', (disk) => {
@@ -371,8 +371,8 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     });
   });
 
-  describe('with few descriptors', () => {
-    /** How many files and folders of disks are open for reading: the host has them open to write. */
+  describe('with a descriptor budget', () => {
+    /** Counts the files and directories of disks that are open for reading: the host opens them for writing. */
     const files = () =>
       readdirSync('/proc/self/fd').filter((fd) => {
         try {
@@ -382,7 +382,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
             readlinkSync(`/proc/self/fd/${fd}`).includes('/vbd-')
           );
         } catch {
-          return false; // the folder's own
+          return false; // the descriptor of /proc/self/fd itself
         }
       }).length;
 
@@ -395,7 +395,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       [9, 7],
       [8, 0],
       [0, 0],
-    ])('of %i holds %i, and gives the same numbers', async (maxOpenFiles, held) => {
+    ])('of %i keeps %i files open, and reads the same counters', async (maxOpenFiles, held) => {
       const before = files();
       const set = await xen.diskSet({ maxOpenFiles });
       expect(files() - before).toBe(held);
@@ -405,7 +405,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
         xen.domain(1).disk('xvdb').read(),
         xen.domain(2).disk('xvda').read(),
       ]);
-      // plain files can be read as long as they are open, unlike the kernel's
+      // a removed plain file can be read while it is open, unlike one of sysfs
       rmSync(join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712/statistics'), {
         recursive: true,
       });
@@ -416,7 +416,7 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       set.close();
     });
 
-    test('holds more again when other disks go', async () => {
+    test('opens the files of more disks when others are detached', async () => {
       const before = files();
       const set = await xen.diskSet({ maxOpenFiles: 9 });
       expect(files() - before).toBe(7);
@@ -426,12 +426,12 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       expect(files() - before).toBe(7);
     });
 
-    test('holds none of the disks that are not wanted', async () => {
+    test('keeps no files of unwanted disks open', async () => {
       const before = files();
       const set = await xen.diskSet({ filter: () => false });
       expect(files() - before).toBe(0);
       await host.attachDisk(1, { name: 'xvdc', source: '/dev/vg/other' });
-      // a second set, which is told of the same disk, shows when the first one was
+      // a second set that has the disk shows that xenstored has sent its watch events
       const other = await xen.diskSet({ maxOpenFiles: 0 });
       expect(other.disks).toHaveLength(4);
       while (files() > before) await turn();
@@ -440,11 +440,11 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
   });
 });
 
-test('a set needs no more than the folder of a disk to be there, for the row to be', async () => {
+test('a set has a row with an error for a disk whose directory in sysfs is missing', async () => {
   const host = await RealHost.start();
   await host.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
-  const folder = join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712');
-  rmSync(folder, { recursive: true });
+  const directory = join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712');
+  rmSync(directory, { recursive: true });
   const xen = connect(host.connectOptions);
   const set = (await xen.diskSet()).sample();
   expect(set.errors.get(set.disks[0] as DiskInfo)).toMatchObject({
@@ -455,7 +455,7 @@ test('a set needs no more than the folder of a disk to be there, for the row to 
   await host.stop();
 });
 
-describe('a set, whatever happens to xenstored,', () => {
+describe('a set, when xenstored fails,', () => {
   let host: RealHost;
   let xen: Connection;
 
@@ -472,14 +472,14 @@ describe('a set, whatever happens to xenstored,', () => {
     await host.stop();
   });
 
-  test('goes on with the disks that it has, and is current again when xenstored is', async () => {
+  test('keeps sampling known disks while xenstored is dead, and finds new ones after its restart', async () => {
     const set = await xen.diskSet();
     await host.xenstored.kill();
     await until(() => !set.watching);
     expect(set.sample().errors.size).toBe(0);
     expect(set.values[0]).toBe(1);
 
-    // it forgets everything with the restart, as xenstored does
+    // the restarted xenstored has no nodes
     await host.xenstored.start();
     await until(() => set.watching);
     while (set.disks.length > 0) await turn();
@@ -488,7 +488,7 @@ describe('a set, whatever happens to xenstored,', () => {
     expect(set.disks.map(label)).toEqual(['db/xvda']);
   });
 
-  test('neither waits nor loses anything while xenstored hangs', async () => {
+  test('does not block, and misses no disk, while xenstored hangs', async () => {
     const set = await xen.diskSet();
     host.xenstored.signal('SIGSTOP');
     const change = host.attachDisk(1, { name: 'xvdb', source: '/dev/b' });
@@ -505,7 +505,7 @@ describe('a set, whatever happens to xenstored,', () => {
     while (set.disks.length < 2) await turn();
   });
 
-  test('says within ten seconds that xenstored hangs, and then that it is back', async () => {
+  test('detects within ten seconds that xenstored hangs, and then that it responds again', async () => {
     const set = await xen.diskSet();
     host.xenstored.signal('SIGSTOP');
     const start = performance.now();
@@ -516,7 +516,7 @@ describe('a set, whatever happens to xenstored,', () => {
     await until(() => set.watching);
   }, 30_000);
 
-  test('ends its threads and its connection when it is closed', async () => {
+  test('leaks no threads and descriptors when it is closed', async () => {
     const count = () => [
       readdirSync('/proc/self/task').length,
       readdirSync('/proc/self/fd').length,
@@ -559,7 +559,7 @@ describe('a process with a set', () => {
     return child;
   };
 
-  /** What a program says that has come to a good end. */
+  /** Runs a program, and returns its output. Expects exit status 0. */
   async function run(program: string, nodeOptions?: string[], limit?: string): Promise<string> {
     const child = start(program, nodeOptions, limit);
     let output = '';
@@ -568,27 +568,27 @@ describe('a process with a set', () => {
     return output;
   }
 
-  test('ends when it has nothing else to do', async () => {
+  test('ends although the set is open', async () => {
     await expect(run(`(await xen.diskSet()).sample(); console.log('end')`)).resolves.toBe('end\n');
   });
 
-  test('goes on for a set that is referenced, until that is taken back', async () => {
+  test('is kept alive by ref() until unref()', async () => {
     const program = `
       const set = (await xen.diskSet()).ref();
       set.on('add', (disk) => { console.log(disk.name); set.unref(); });
-      console.log('made');`;
+      console.log('created');`;
     const child = start(program);
     let output = '';
     child.stdout.on('data', (text: string) => (output += text));
-    while (output !== 'made\n') await turn();
+    while (output !== 'created\n') await turn();
     const ended = once(child, 'close');
     await host.attachDisk(1, { name: 'xvdz', source: '/dev/vg/z' });
     await expect(ended).resolves.toEqual([0, null]);
-    expect(output).toBe('made\nxvdz\n');
+    expect(output).toBe('created\nxvdz\n');
     await host.detachDisk(1, 'xvdz');
   });
 
-  test('gets everything back of sets that nobody closed', async () => {
+  test('leaks no descriptors and threads of unclosed sets and connections', async () => {
     const program = `
       const { readdirSync } = require('fs');
       const count = () => readdirSync('/proc/self/fd').length + readdirSync('/proc/self/task').length;
@@ -596,26 +596,26 @@ describe('a process with a set', () => {
       (await own().diskSet()).close();
       const before = count();
       await (async () => { for (let i = 0; i < 5; i++) (await own().diskSet()).sample(); })();
-      if (count() < before + 5 * 70) throw new Error('nothing was open');
-      const again = () => { gc(); if (count() > before) setTimeout(again, 10); else console.log('all'); };
+      if (count() < before + 5 * 70) throw new Error('the sets have no open files');
+      const again = () => { gc(); if (count() > before) setTimeout(again, 10); else console.log('closed'); };
       again();`;
-    await expect(run(program, ['--expose-gc'])).resolves.toBe('all\n');
+    await expect(run(program, ['--expose-gc'])).resolves.toBe('closed\n');
   });
 
-  test('gets everything back of sets that nobody holds, while their connection lives', async () => {
+  test('leaks no descriptors and threads of unclosed sets of an open connection', async () => {
     const program = `
       const { readdirSync } = require('fs');
       const count = () => readdirSync('/proc/self/fd').length + readdirSync('/proc/self/task').length;
       (await xen.diskSet()).close();
       const before = count();
       await (async () => { for (let i = 0; i < 5; i++) (await xen.diskSet()).sample(); })();
-      if (count() < before + 5 * 70) throw new Error('nothing was open');
-      const again = () => { gc(); if (count() > before) setTimeout(again, 10); else { console.log('all'); xen.close(); } };
+      if (count() < before + 5 * 70) throw new Error('the sets have no open files');
+      const again = () => { gc(); if (count() > before) setTimeout(again, 10); else { console.log('closed'); xen.close(); } };
       again();`;
-    await expect(run(program, ['--expose-gc'])).resolves.toBe('all\n');
+    await expect(run(program, ['--expose-gc'])).resolves.toBe('closed\n');
   });
 
-  test('has the descriptor table grown, on a thread, before it is full', async () => {
+  test('grows its descriptor table on a thread before it is full', async () => {
     const program = `
       const { readFileSync } = require('fs');
       const size = () => Number(/FDSize:\\s*(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
@@ -624,12 +624,12 @@ describe('a process with a set', () => {
       const set = await xen.diskSet();
       const again = () => { if (size() === before && --tries > 0) setTimeout(again, 10); else console.log(before, size()); };
       again();`;
-    // the set takes 70 descriptors, which need no larger table; a fork begins with the smallest one
+    // 70 descriptors fit into a table of 256 entries, its smallest size, which a forked process begins with
     await expect(run(program, [], 'true |')).resolves.toBe('256 512\n');
   });
 
-  test('never fails a sample for want of descriptors', async () => {
-    // the set wants 70, there is room for few, and then for none
+  test('reads all disks when the process has no free descriptors', async () => {
+    // the set needs 70 descriptors; first a few are free, then none
     const program = `
       const fs = require('fs');
       const set = await xen.diskSet({ maxOpenFiles: 1000 });
@@ -637,13 +637,13 @@ describe('a process with a set', () => {
         for (const { stats, error } of set.sample()) if (error) throw error;
         return set.disks.map((_, i) => set.values[9 * i]).join();
       };
-      const numbers = [check()];
+      const rows = [check()];
       const taken = [];
       try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {}
-      numbers.push(check(), check());
+      rows.push(check(), check());
       for (const fd of taken) fs.closeSync(fd);
-      numbers.push(check());
-      console.log([...new Set(numbers)].join(' '));`;
+      rows.push(check());
+      console.log([...new Set(rows)].join(' '));`;
     await expect(run(program, [], 'ulimit -n 60 &&')).resolves.toBe('1,2,3,4,5,6,7,8,9,10\n');
   });
 });
