@@ -53,6 +53,7 @@ describe('a meter of OpenTelemetry', () => {
     await host.stop();
   });
 
+  /** Collects and returns the metrics. */
   async function collect(): Promise<MetricData[]> {
     exporter.reset();
     await provider.forceFlush();
@@ -61,7 +62,7 @@ describe('a meter of OpenTelemetry', () => {
       .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics));
   }
 
-  /** The points of a metric, by value and attributes. */
+  /** Returns the values and attributes of a metric's data points. */
   const points = (metrics: readonly MetricData[], name: string) =>
     metrics
       .find(({ descriptor }) => descriptor.name === name)
@@ -111,11 +112,11 @@ describe('a meter of OpenTelemetry', () => {
     expect(ofWeb1(metrics, 'xen.disk.discards')).toEqual([[1, web1]]);
     expect(ofWeb1(metrics, 'xen.disk.delayed')).toEqual([[0, web1]]);
     expect(points(metrics, 'system.disk.io')).toHaveLength(4);
-    // db has not connected: nobody knows how large its disk is
+    // the size of db's disk is unknown until its frontend connects
     expect(points(metrics, 'system.disk.limit')).toEqual([[2 ** 30, web1]]);
   });
 
-  test('samples the set once for all instruments, when metrics are collected', async () => {
+  test('samples the set once each collection, for all instruments', async () => {
     await collect();
     const sample = jest.spyOn(set, 'sample');
     await host.io(1, 'xvda', { reads: 1, readBytes: 512 });
@@ -123,7 +124,7 @@ describe('a meter of OpenTelemetry', () => {
     expect(sample).toHaveBeenCalledTimes(1);
   });
 
-  test('loses nothing but the disk that cannot be read', async () => {
+  test('observes up as 0 and no counters for a disk that cannot be read, and all other disks', async () => {
     const { sysfs } = host.connectOptions;
     const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-2049/statistics/rd_req');
     writeFileSync(path, 'rubbish\n');
@@ -132,7 +133,7 @@ describe('a meter of OpenTelemetry', () => {
     expect(points(metrics, 'system.disk.io')).toHaveLength(2);
   });
 
-  test('observes that a disk is down, once, after it was removed', async () => {
+  test('observes up as 0 once after a disk was removed', async () => {
     await collect();
     await host.detachDisk(1, 'xvda');
     while (set.disks.length !== 1) await once(set, 'remove');
@@ -147,7 +148,7 @@ describe('a meter of OpenTelemetry', () => {
 
   test('has the domid of a domain whose UUID is not known', async () => {
     await host.remove('/local/domain/2/vm');
-    // what is watched is the name
+    // the set watches the name, not the UUID
     await host.write('/local/domain/2/name', 'db');
     while (set.disks[1]?.uuid !== undefined) await turn();
     const [, db] = points(await collect(), 'xen.disk.up') ?? [];
@@ -157,7 +158,7 @@ describe('a meter of OpenTelemetry', () => {
     ]);
   });
 
-  test('does not sample the set any more when it is told so', async () => {
+  test('does not sample the set after the observation has ended', async () => {
     stop();
     set.close();
     expect(await collect()).toEqual([]);

@@ -13,24 +13,24 @@ import { MetricsText, type MetricNames } from 'xen-block-stats/prometheus';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { ROOT, promtool } from './programs';
 
-/* What docs/prometheus.md says, held against what is there; documents.test.ts runs its programs. */
+/* Compares docs/prometheus.md with the metrics, rules and commands. documents.test.ts runs its programs. */
 
 const DOCUMENT = readFileSync(join(ROOT, 'docs/prometheus.md'), 'utf8');
 
-/** The section below a heading. */
+/** Returns the text of a section. */
 function section(heading: string): string {
   const [, text = ''] = DOCUMENT.split(`\n## ${heading}\n`);
   return text.split('\n## ')[0] ?? '';
 }
 
-/** The fenced blocks of a language. */
+/** Returns the fenced blocks of a language. */
 function blocks(language: string, text = DOCUMENT): string[] {
   return [...text.matchAll(/^```(\w+)\n([^]*?)^```$/gm)]
     .filter((match) => match[1] === language)
     .map((match) => match[2] ?? '');
 }
 
-/** The rows of a section's table, by cells. */
+/** Returns the cells of the rows of a section's table. */
 function table(heading: string): string[][] {
   return section(heading)
     .split('\n')
@@ -43,7 +43,7 @@ const unquoted = (cell = '') => cell.replaceAll('`', '');
 const quotedNames = (cell = '') => [...cell.matchAll(/`(\w+)`/g)].map((match) => match[1] ?? '');
 
 describe('docs/prometheus.md', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'prometheus-document-'));
+  const directory = mkdtempSync(join(tmpdir(), 'prometheus-document-'));
   let host: SimulatedHost;
   let xen: Connection;
 
@@ -56,11 +56,11 @@ describe('docs/prometheus.md', () => {
   afterAll(async () => {
     xen.close();
     await host.stop();
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
 
-  /** The types and labels of all metrics, as they are given. */
-  async function given(names: MetricNames) {
+  /** Scrapes all metrics, and returns their types and labels. */
+  async function scrape(names: MetricNames) {
     const text = new MetricsText(await xen.diskSet(), { names }).scrape().toString();
     return [...text.matchAll(/^# TYPE (\w+) (\w+)\n(\w+)(?:\{(.*)\})? /gm)].map(
       ([, name = '', type = '', , labels = '']) => ({
@@ -72,30 +72,30 @@ describe('docs/prometheus.md', () => {
   }
   const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
-  test('has every metric, with its type and labels', async () => {
+  test('lists every metric, with its type and labels', async () => {
     const ofDisk = quotedNames(/The labels of a disk are ([^.]*)\./.exec(DOCUMENT)?.[1]).filter(
       (name) => name !== 'vbd',
     );
-    const said = table('Metrics').map(([name, type, labels = '']) => ({
+    const documented = table('Metrics').map(([name, type, labels = '']) => ({
       name: unquoted(name),
       type,
       labels: [...(labels.startsWith('of the disk') ? ofDisk : []), ...quotedNames(labels)],
     }));
-    expect(said.sort(byName)).toEqual((await given('xen')).sort(byName));
+    expect(documented.sort(byName)).toEqual((await scrape('xen')).sort(byName));
   });
 
-  test('has every metric of --names libvirt, with its type, its labels and what it replaces', async () => {
+  test('lists every metric of --names libvirt, with its type, its labels and the metric that it replaces', async () => {
     const rows = table('The names of libvirt’s exporters'.replace('’', "'"));
-    const said = rows.map(([name, type, labels]) => ({
+    const documented = rows.map(([name, type, labels]) => ({
       name: unquoted(name),
       type,
       labels: quotedNames(labels),
     }));
-    const libvirt = await given('libvirt');
+    const libvirt = await scrape('libvirt');
     const added = libvirt.filter(({ name }) => name.startsWith('libvirt_'));
-    expect(said.sort(byName)).toEqual([...added].sort(byName));
+    expect(documented.sort(byName)).toEqual([...added].sort(byName));
     const names = new Set(libvirt.map(({ name }) => name));
-    const replaced = (await given('xen')).filter(({ name }) => !names.has(name));
+    const replaced = (await scrape('xen')).filter(({ name }) => !names.has(name));
     expect(
       rows
         .map((cells) => unquoted(cells[3]))
@@ -104,33 +104,36 @@ describe('docs/prometheus.md', () => {
     ).toEqual(replaced.map(({ name }) => name).sort());
   });
 
-  test('has every instrument of OpenTelemetry, with its unit', async () => {
+  test('lists every instrument of OpenTelemetry, with its unit', async () => {
     const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
     const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
     const provider = new MeterProvider({ readers: [reader] });
     observeDiskSet(provider.getMeter('test'), await xen.diskSet());
     await provider.forceFlush();
-    const there = exporter
+    const observed = exporter
       .getMetrics()
       .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics))
       .map(({ descriptor: { name, unit } }) => [name, unit]);
     await provider.shutdown();
-    const said = table('OpenTelemetry').map(([name, , unit]) => [unquoted(name), unquoted(unit)]);
-    expect(said.sort()).toEqual(there.sort());
+    const documented = table('OpenTelemetry').map(([name, , unit]) => [
+      unquoted(name),
+      unquoted(unit),
+    ]);
+    expect(documented.sort()).toEqual(observed.sort());
   });
 
-  test('names the rules that there are', () => {
+  test('lists every rule', () => {
     const rules = ['recording', 'alerts']
       .map((name) => readFileSync(join(ROOT, `prometheus/${name}.yml`), 'utf8'))
       .join('');
     const names = [...rules.matchAll(/- (?:record|alert): (\S+)/g)].map((match) => match[1]);
-    const said = [...section('Rules').matchAll(/`([\w:]+:\w+:\w+|XenBlock\w+)`/g)];
-    expect(said.map((match) => match[1]).sort()).toEqual(names.sort());
+    const documented = [...section('Rules').matchAll(/`([\w:]+:\w+:\w+|XenBlock\w+)`/g)];
+    expect(documented.map((match) => match[1]).sort()).toEqual(names.sort());
   });
 
-  test('has a configuration and queries that Prometheus takes', () => {
+  test('has a configuration and queries that Prometheus accepts', () => {
     const [yaml = ''] = blocks('yaml');
-    const file = join(folder, 'prometheus.yml');
+    const file = join(directory, 'prometheus.yml');
     writeFileSync(file, yaml.replace('/etc/prometheus/xen-block-stats', join(ROOT, 'prometheus')));
     const checked = promtool(['check', 'config', file]);
     expect(checked).toContain('2 rule files found');
@@ -146,7 +149,7 @@ describe('docs/prometheus.md', () => {
     expect(promtool(['check', 'rules', file])).toContain('3 rules found');
   });
 
-  test('has a service that runs the command that it shows', () => {
+  test('has a systemd service that runs the documented command', () => {
     const [command = ''] = blocks('sh');
     const [unit = ''] = blocks('ini');
     expect(/^ExecStart=(.*)$/m.exec(unit)?.[1]).toBe(`/usr/bin/env ${command.trim()}`);

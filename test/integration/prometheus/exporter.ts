@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { ROOT } from './programs';
 
-/** `xen-block-stats serve`, on a port of its own choice. */
+/** A process of `xen-block-stats serve`, on a free port. */
 export class Exporter {
-  /** Where it listens: `http://127.0.0.1:40123`. */
+  /** The URL of the exporter: `http://127.0.0.1:40123`. */
   readonly url: string;
   readonly #process: ChildProcess;
   readonly #ended: Promise<unknown[]>;
@@ -25,8 +25,8 @@ export class Exporter {
     ...args: string[]
   ): Promise<Exporter> {
     const serve = [join(ROOT, 'dist/cli/main.js'), 'serve', '--listen', '127.0.0.1:0'];
-    const where = ['--xenstore', xenstore, '--sysfs', sysfs];
-    const child = spawn(process.execPath, [...serve, ...where, ...args], {
+    const host = ['--xenstore', xenstore, '--sysfs', sysfs];
+    const child = spawn(process.execPath, [...serve, ...host, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child.stdout.setEncoding('utf8');
@@ -39,7 +39,7 @@ export class Exporter {
     return new Exporter(child, url);
   }
 
-  /** As Prometheus knows it. */
+  /** The label `instance` of its series in Prometheus. */
   get instance(): string {
     return new URL(this.url).host;
   }
@@ -52,12 +52,12 @@ export class Exporter {
     return (await this.get('/metrics')).text();
   }
 
-  /** Whether it has ended by itself. */
+  /** Whether the process has ended. */
   get hasEnded(): boolean {
     return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
 
-  /** Ends it, and says how it ended. */
+  /** Ends the process, and returns its exit status, the signal that ended it, and its output on stderr. */
   async stop(signal: NodeJS.Signals = 'SIGTERM') {
     this.#process.kill(signal);
     const [status, killedBy] = await this.#ended;
@@ -65,7 +65,7 @@ export class Exporter {
   }
 }
 
-/** The value of a metric whose line begins so; undefined if there is no such line. */
+/** Returns the value of the first line with this start, or undefined if no line has it. */
 export function valueOf(text: string, start: string): number | undefined {
   const line = text.split('\n').find((it) => it.startsWith(start));
   return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')));

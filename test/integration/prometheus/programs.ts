@@ -5,16 +5,16 @@ import { join } from 'node:path';
 /** The root of the repository. */
 export const ROOT = join(__dirname, '..', '..', '..');
 
-/** The path of one of Debian's programs. */
+/** Returns the path of a program, from Debian's package prometheus. */
 export function program(name: 'prometheus' | 'promtool'): string {
   const path = join(ROOT, '.cache/prometheus', name);
   if (!existsSync(path)) {
-    throw new Error(`there is no ${name}: run script/bootstrap test, which fetches it`);
+    throw new Error(`${name} is not installed: run script/bootstrap test, which downloads it`);
   }
   return path;
 }
 
-/** What promtool says; it throws if that is a complaint. */
+/** Runs promtool, and returns its output. Throws if promtool reports an error. */
 export function promtool(args: readonly string[], input?: string): string {
   return execFileSync(program('promtool'), args, {
     cwd: ROOT,

@@ -27,7 +27,7 @@ describe('a registry of prom-client', () => {
     await host.stop();
   });
 
-  /** Metrics but for how long they took. */
+  /** Returns the lines of all metrics except the duration of the scrape. */
   const lines = (text: string) =>
     text
       .split('\n')
@@ -35,14 +35,14 @@ describe('a registry of prom-client', () => {
 
   test.each([undefined, { names: 'xen' }, { names: 'libvirt' }] satisfies (
     MetricsOptions | undefined
-  )[])('gives what `serve` gives, with %j', async (options) => {
+  )[])('has the same metrics as `serve`, with %j', async (options) => {
     registerDiskSet(registry, set, options);
     const text = await registry.metrics();
     expect(lines(text)).toEqual(lines(new MetricsText(set, options).scrape().toString()));
     expect(promtool(['check', 'metrics'], text)).toBe('');
   });
 
-  test('samples the set when it is asked, once for all metrics', async () => {
+  test('samples the set once each collection, for all metrics', async () => {
     registerDiskSet(registry, set);
     const sample = jest.spyOn(set, 'sample');
     await registry.metrics();
@@ -54,7 +54,7 @@ describe('a registry of prom-client', () => {
     expect(valueOf(text, 'xen_block_read_bytes_total{domain="web1"')).toBe(512);
   });
 
-  test('keeps its own metrics and labels', async () => {
+  test('keeps its own metrics and default labels', async () => {
     new Counter({ name: 'agent_rounds_total', help: 'Rounds.', registers: [registry] }).inc();
     registry.setDefaultLabels({ site: 'a' });
     registerDiskSet(registry, set);
@@ -65,7 +65,7 @@ describe('a registry of prom-client', () => {
     expect(await registry.metrics()).toMatch(/^xen_block_read_requests_total\{.*\} 3$/m);
   });
 
-  test('gives OpenMetrics, too, and JSON', async () => {
+  test('exports OpenMetrics and JSON', async () => {
     const open = new Registry<OpenMetricsContentType>();
     open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
     registerDiskSet(open, set);
@@ -85,7 +85,7 @@ describe('a registry of prom-client', () => {
     );
   });
 
-  test('is left as it was when it has a metric of one of the names already', async () => {
+  test('is unchanged when it already has a metric with one of the names', async () => {
     registerDiskSet(registry, set);
     const before = lines(await registry.metrics());
     expect(() => registerDiskSet(registry, set)).toThrow(/already been registered/);
@@ -104,12 +104,12 @@ describe('a registry of prom-client', () => {
     expect(() => new MetricsText(bigints)).toThrow(refused as Error);
   });
 
-  test('is left as it was when the set is taken out', async () => {
+  test('is unchanged after the set is unregistered', async () => {
     const unregister = registerDiskSet(registry, set);
     unregister();
     set.close();
     expect((await registry.metrics()).trim()).toBe('');
-    // and can have another one
+    // another set can be registered
     registerDiskSet(registry, await xen.diskSet());
     expect(await registry.metrics()).toContain('xen_block_disks 2');
   });
@@ -127,7 +127,7 @@ describe('a registry of prom-client', () => {
 });
 
 describe('MetricsText', () => {
-  test('writes every number as JavaScript does, up to 2^63', async () => {
+  test('formats every number as JavaScript does, up to 2^63', async () => {
     const host = await SimulatedHost.start({
       guests: [{ name: 'a', disks: [{ name: 'xvda', source: '/dev/a' }] }],
     });
@@ -147,7 +147,7 @@ describe('MetricsText', () => {
     await host.stop();
   });
 
-  test('gives each scrape to its caller, for keeps', async () => {
+  test('returns a new buffer for each scrape', async () => {
     const host = await SimulatedHost.start({
       guests: [{ name: 'a', disks: [{ name: 'xvda', source: '/dev/a' }] }],
     });

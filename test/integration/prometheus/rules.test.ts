@@ -2,13 +2,13 @@ import { promtool } from './programs';
 
 const FILES = ['prometheus/recording.yml', 'prometheus/alerts.yml'];
 
-test('the rules are what promtool takes for rules', () => {
+test('promtool accepts the rules', () => {
   expect(promtool(['check', 'rules', ...FILES]).match(/\d+ rules found/g)).toEqual([
     '5 rules found',
     '6 rules found',
   ]);
 });
 
-test('the rules record and alert as rules.test.yml says', () => {
+test('the rules pass the tests of rules.test.yml', () => {
   promtool(['test', 'rules', 'test/integration/prometheus/rules.test.yml']);
 });

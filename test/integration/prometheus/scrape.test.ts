@@ -7,7 +7,7 @@ import { PrometheusServer } from './server';
 
 jest.setTimeout(60_000);
 
-/** By the files of sysfs that they come from: the metric, and what one of the file is in its unit. */
+/** The metric of each file of sysfs, and the factor between their units. */
 const COUNTERS = {
   rd_req: ['xen_block_read_requests_total', 1n],
   rd_sect: ['xen_block_read_bytes_total', 512n],
@@ -22,7 +22,7 @@ describe('Prometheus, scraping two hosts', () => {
   let hosts: SimulatedHost[];
   let exporters: Exporter[];
   let prometheus: PrometheusServer;
-  /** How a query names the series of each host. */
+  /** The label `instance` of each host's series. */
   let instances: string[];
 
   beforeAll(async () => {
@@ -61,11 +61,11 @@ describe('Prometheus, scraping two hosts', () => {
     await Promise.all(hosts.map((host) => host.stop()));
   });
 
-  /** The labels of a disk's series. */
+  /** Returns a selector for the labels of a disk's series. */
   const labels = (host: number, domain: string, disk: string) =>
     `{instance="${instances[host] ?? ''}", domain="${domain}", disk="${disk}"}`;
 
-  /** Waits until Prometheus has what the host says of a disk. */
+  /** Waits until Prometheus has the present counters of a disk. */
   async function untilScraped(host: number, domid: number, domain: string, disk: string) {
     const counters = await hosts[host]?.counters(domid, disk);
     for (const [file, [metric, unit]] of Object.entries(COUNTERS)) {
@@ -74,7 +74,7 @@ describe('Prometheus, scraping two hosts', () => {
     }
   }
 
-  test('has every counter of every disk, as the hosts have them, and true bytes', async () => {
+  test('has every counter of every disk, with true bytes', async () => {
     const io = { reads: 3, readBytes: 12288, writes: 5, writeBytes: 40960 };
     await hosts[0]?.io(1, 'xvda', { ...io, flushes: 2, discards: 1, delayed: 4 });
     await hosts[0]?.io(1, 'xvdb', { writes: 1, writeBytes: 8388608 });
@@ -85,20 +85,20 @@ describe('Prometheus, scraping two hosts', () => {
     await untilScraped(0, 2, 'db', 'sda1');
     await untilScraped(1, 1, 'web1', 'xvda');
 
-    // in numbers, once
+    // once with literal numbers
     const read = await prometheus.number(`xen_block_read_bytes_total${labels(0, 'web1', 'xvda')}`);
     expect(read).toBe(56 * 512 + 12288);
     expect(await prometheus.number('sum(xen_block_write_bytes_total)')).toBe(2 * 40960 + 8388608);
-    // what was done since it was first seen
-    const since = (metric: string) =>
+    // the increase since the first scrape
+    const increase = (metric: string) =>
       prometheus.number(
         `sum(max_over_time(${metric}{domain="web1"}[5m]) - min_over_time(${metric}{domain="web1"}[5m]))`,
       );
-    expect(await since('xen_block_read_bytes_total')).toBe(12288 + 512);
-    expect(await since('xen_block_delayed_requests_total')).toBe(4);
+    expect(await increase('xen_block_read_bytes_total')).toBe(12288 + 512);
+    expect(await increase('xen_block_delayed_requests_total')).toBe(4);
   });
 
-  test('knows what each disk is', async () => {
+  test('has the description of each disk', async () => {
     const [info] = await prometheus.query(`xen_block_info${labels(0, 'web1', 'xvda')}`);
     expect(info).toEqual({
       metric: {
@@ -123,7 +123,7 @@ describe('Prometheus, scraping two hosts', () => {
     expect(await prometheus.number(`xen_block_state${labels(0, 'web1', 'xvda')}`)).toBe(4);
   });
 
-  test('knows how many disks each host has, how long they took, and that xenstore tells of them', async () => {
+  test('has the number of disks of each host, the duration of a scrape, and whether xenstored responds', async () => {
     const disks = await prometheus.query('xen_block_disks');
     expect(disks.map(({ metric, value }) => [metric['instance'], value]).sort()).toEqual(
       [
@@ -136,23 +136,23 @@ describe('Prometheus, scraping two hosts', () => {
     expect(await prometheus.number('sum(xen_block_watching)')).toBe(2);
   });
 
-  test('has rates of a workload, and what the recording rules make of them', async () => {
+  test('has the rates of a workload, and the results of the recording rules', async () => {
     await hosts[1]?.startWorkload({ intervalMs: 50 });
     await prometheus.until('count(domain:xen_block_read_bytes:rate5m > bool 0)', 3);
     const rate = () =>
       prometheus.number(`rate(xen_block_read_requests_total${labels(1, 'web1', 'xvda')}[2s])`);
     while (!((await rate()) > 10)) await new Promise((wait) => setTimeout(wait, 50));
-    // 40 a second, on average
+    // the workload makes 40 requests a second on average
     expect(await rate()).toBeLessThan(200);
     await hosts[1]?.stopWorkload();
     await untilScraped(1, 1, 'web1', 'xvda');
   });
 
-  test('loses nothing but the disk that cannot be read', async () => {
+  test('has no counters of a disk that cannot be read, and all of the other disks', async () => {
     const { sysfs } = hosts[0]?.connectOptions ?? { sysfs: '' };
-    const sick = join(sysfs, 'bus/xen-backend/devices/vbd-2-2049/statistics/rd_sect');
-    const text = readFileSync(sick, 'utf8');
-    writeFileSync(sick, 'rubbish\n');
+    const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-2049/statistics/rd_sect');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, 'rubbish\n');
     await prometheus.until(`xen_block_up${labels(0, 'db', 'sda1')}`, 0);
     expect(await prometheus.number(`sum(up)`)).toBe(2);
     expect(await prometheus.query(`xen_block_read_bytes_total${labels(0, 'db', 'sda1')}`)).toEqual(
@@ -163,12 +163,12 @@ describe('Prometheus, scraping two hosts', () => {
       await prometheus.number(`xen_block_scrape_errors_total{instance="${instances[0] ?? ''}"}`),
     ).toBeGreaterThan(0);
 
-    writeFileSync(sick, text);
+    writeFileSync(path, text);
     await prometheus.until(`xen_block_up${labels(0, 'db', 'sda1')}`, 1);
     await untilScraped(0, 2, 'db', 'sda1');
   });
 
-  test('sees a reset where the guest’s driver connects anew', async () => {
+  test('has a reset of the counters when a frontend reconnects', async () => {
     await hosts[0]?.io(2, 'sda1', { reads: 10, readBytes: 5120 });
     await untilScraped(0, 2, 'db', 'sda1');
     await hosts[0]?.disconnectFrontend(2, 'sda1');
@@ -181,7 +181,7 @@ describe('Prometheus, scraping two hosts', () => {
     expect(await prometheus.number(`increase(${series}[5m])`)).toBeGreaterThan(0);
   });
 
-  test('goes on with the series of a guest that was restarted', async () => {
+  test('continues the series of a restarted guest', async () => {
     const uuid = '11111111-0000-4000-8000-000000000001';
     await hosts[0]?.removeGuest(1);
     await hosts[0]?.addGuest({
@@ -194,7 +194,7 @@ describe('Prometheus, scraping two hosts', () => {
     await prometheus.until(series, 1024);
     expect(await prometheus.query(`last_over_time(${series}[5m])`)).toHaveLength(1);
     expect(await prometheus.number(`resets(${series}[5m])`)).toBe(1);
-    // which domid it has now is in the information
+    // xen_block_info has the new domid
     const withDomid = `${series} * on (instance, uuid, disk) group_left (domid) xen_block_info`;
     expect((await prometheus.query(withDomid)).map(({ metric }) => metric['domid'])).toEqual(['3']);
   });
@@ -208,7 +208,7 @@ describe('Prometheus, scraping two hosts', () => {
       panels: Panel[];
       templating: { list: { name: string; definition?: string }[] };
     };
-    const filled = (expr: string) =>
+    const toQuery = (expr: string) =>
       expr
         .replaceAll('$__rate_interval', '5m')
         .replaceAll('"$instance"', '".*"')
@@ -216,7 +216,7 @@ describe('Prometheus, scraping two hosts', () => {
 
     test.each(
       dashboard.panels.flatMap(({ title, targets }) =>
-        targets.map(({ expr }) => [title, filled(expr)]),
+        targets.map(({ expr }) => [title, toQuery(expr)]),
       ),
     )('has data for %s: %s', async (_, expr) => {
       expect(expr).not.toContain('$');
@@ -224,9 +224,9 @@ describe('Prometheus, scraping two hosts', () => {
       expect(values.filter(Number.isFinite)).not.toEqual([]);
     });
 
-    test('has hosts and guests to choose from', async () => {
+    test('has values for its variables, hosts and guests', async () => {
       const variables = dashboard.templating.list.flatMap(({ name, definition }) => {
-        const match = /^label_values\((.*), (\w+)\)$/.exec(filled(definition ?? ''));
+        const match = /^label_values\((.*), (\w+)\)$/.exec(toQuery(definition ?? ''));
         return match ? [{ name, selector: match[1] ?? '', label: match[2] ?? '' }] : [];
       });
       expect(variables.map(({ name }) => name)).toEqual(['instance', 'domain']);

@@ -13,7 +13,7 @@ import { RealHost, type TestHost } from '../hosts/real-host';
 import { Exporter, valueOf } from './exporter';
 import { ROOT, promtool } from './programs';
 
-// some start programs, on a machine that may be busy
+// tests that start programs can be slow on a busy machine
 jest.setTimeout(60_000);
 
 const GUESTS = [
@@ -34,8 +34,8 @@ const GUESTS = [
 
 const WEB1 = '{domain="web1",uuid="11111111-0000-4000-8000-000000000001",disk="xvda"}';
 
-/** What `serve` says and how it ends when it does not get as far as listening. */
-function failing(...args: string[]) {
+/** Runs `serve` with arguments with which it fails to start. Returns its output and exit status. */
+function runFailing(...args: string[]) {
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
     [join(ROOT, 'dist/cli/main.js'), 'serve', ...args],
@@ -44,12 +44,13 @@ function failing(...args: string[]) {
   return { stdout, stderr, status };
 }
 
-/** What a test has started: stopped after it, the last one first. */
+/** Hosts and exporters that a test has started. They are stopped after the test, in reverse order. */
 const started: { stop(): Promise<unknown> }[] = [];
 afterEach(async () => {
   for (const it of started.splice(0).reverse()) await it.stop();
 });
-function stoppedLater<T extends { stop(): Promise<unknown> }>(it: T): T {
+/** Registers an object to be stopped after the test. */
+function stopLater<T extends { stop(): Promise<unknown> }>(it: T): T {
   started.push(it);
   return it;
 }
@@ -68,7 +69,7 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     await host.stop();
   });
 
-  test('gives metrics that promtool finds nothing wrong with', async () => {
+  test('exports metrics that promtool accepts', async () => {
     const response = await exporter.get('/metrics');
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     const text = await response.text();
@@ -76,7 +77,7 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     expect(Number(response.headers.get('content-length'))).toBe(Buffer.byteLength(text));
   });
 
-  test('has every counter of every disk, in base units', async () => {
+  test('exports every counter of every disk, in base units', async () => {
     const text = await exporter.metrics();
     expect(text.split('\n').filter((line) => line.includes(`_total${WEB1}`))).toEqual([
       `xen_block_read_bytes_total${WEB1} 4206592`,
@@ -93,7 +94,7 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     expect(valueOf(text, 'xen_block_scrape_duration_seconds')).toBeGreaterThan(0);
   });
 
-  test('says what each disk is, and leaves out what is not known yet', async () => {
+  test('exports the description of each disk, and omits an unknown size', async () => {
     const text = await exporter.metrics();
     expect(text).toContain(
       `xen_block_info${WEB1.slice(0, -1)},domid="1",backend="vbd",devid="51712",source="/dev/vg/web1",mode="w",device_type="disk"} 1\n`,
@@ -110,26 +111,26 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     expect(await size()).toBe(2 ** 30);
   });
 
-  test('follows a guest’s name', async () => {
+  test('labels a renamed guest with its new name', async () => {
     await host.write('/local/domain/1/name', 'www');
     while (!(await exporter.metrics()).includes(WEB1.replace('web1', 'www'))) await delay(10);
     await host.write('/local/domain/1/name', 'web1');
     while (!(await exporter.metrics()).includes(WEB1)) await delay(10);
   });
 
-  test('loses nothing but the disk that cannot be read, and counts the errors', async () => {
+  test('exports all other disks when one cannot be read, and counts the errors', async () => {
     const { sysfs } = host.connectOptions;
     const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-51712/statistics/rd_req');
     const text = readFileSync(path, 'utf8');
     writeFileSync(path, 'rubbish\n');
-    const sick = await exporter.metrics();
-    expect(sick.match(/^xen_block_up\{.*\} [01]$/gm)?.map((it) => it.at(-1))).toEqual([
+    const metrics = await exporter.metrics();
+    expect(metrics.match(/^xen_block_up\{.*\} [01]$/gm)?.map((it) => it.at(-1))).toEqual([
       '1',
       '1',
       '0',
     ]);
-    expect(sick.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(2);
-    expect(valueOf(sick, 'xen_block_scrape_errors_total')).toBe(1);
+    expect(metrics.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(2);
+    expect(valueOf(metrics, 'xen_block_scrape_errors_total')).toBe(1);
     expect(valueOf(await exporter.metrics(), 'xen_block_scrape_errors_total')).toBe(2);
     writeFileSync(path, text);
     while ((await exporter.metrics()).match(/^xen_block_up\{.*\} 0$/m)) await delay(10);
@@ -137,7 +138,7 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
 
   test('with --names libvirt, has the names and labels of libvirt’s exporters', async () => {
     const { connectOptions } = host;
-    const libvirt = stoppedLater(await Exporter.start(connectOptions, '--names', 'libvirt'));
+    const libvirt = stopLater(await Exporter.start(connectOptions, '--names', 'libvirt'));
     const text = await libvirt.metrics();
     expect(promtool(['check', 'metrics'], text)).toBe('');
     const labels = '{domain="web1",target_device="xvda"}';
@@ -153,14 +154,14 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
       'libvirt_domain_block_meta{domain="web1",target_device="xvda",source_file="/dev/vg/web1",disk_type="block",driver_type="raw"} 1\n',
     );
     expect(valueOf(text, 'libvirt_up')).toBe(1);
-    // and what those do not have
+    // and a metric that those do not have
     expect(valueOf(text, `xen_block_delayed_requests_total${WEB1}`)).toBe(5);
     expect(text).not.toContain('xen_block_read_bytes_total');
   });
 
   test('with --names libvirt, labels guests of one name with their UUIDs', async () => {
     const uuid = '22222222-0000-4000-8000-000000000002';
-    const libvirt = stoppedLater(await Exporter.start(host.connectOptions, '--names', 'libvirt'));
+    const libvirt = stopLater(await Exporter.start(host.connectOptions, '--names', 'libvirt'));
     const disks = [{ name: 'xvda', source: '/dev/c' }];
     await host.addGuest({ name: 'web1--incoming', domid: 9, uuid, disks });
     await host.write('/local/domain/9/name', 'web1');
@@ -176,7 +177,7 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     expect(await domains()).toEqual(['web1', 'web1', 'Gäste']);
   });
 
-  test('has a page that says what it is, and says that it is alive', async () => {
+  test('has a page that describes it, and a health check', async () => {
     const page = await exporter.get('/');
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(await page.text()).toMatch(/Block statistics of the Xen guests[^]*href="\/metrics"/);
@@ -189,19 +190,19 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     ['HEAD', '/metrics', 200],
     ['GET', '/nonsense', 404],
     ['POST', '/metrics', 405],
-  ])('answers %s %s with %i', async (method, path, status) => {
+  ])('responds to %s %s with %i', async (method, path, status) => {
     expect((await exporter.get(path, { method })).status).toBe(status);
   });
 
   test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT'])('ends with status 0 on %s', async (signal) => {
-    const another = stoppedLater(await Exporter.start(host.connectOptions));
-    // over a connection that stays open
+    const another = stopLater(await Exporter.start(host.connectOptions));
+    // fetch keeps its connection open
     await another.metrics();
     expect(await another.stop(signal)).toEqual({ status: 0, signal: null, stderr: '' });
   });
 
-  test('ends within a second or two of a client that says nothing', async () => {
-    const another = stoppedLater(await Exporter.start(host.connectOptions));
+  test('ends while a client is connected that sends no request', async () => {
+    const another = stopLater(await Exporter.start(host.connectOptions));
     const { hostname, port } = new URL(another.url);
     const client = createConnection(Number(port), hostname);
     await once(client, 'connect');
@@ -210,10 +211,10 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     await closed;
   });
 
-  test('refuses a port that is taken, in one line', () => {
+  test('reports a port that is in use in one line', () => {
     const { xenstore, sysfs } = host.connectOptions;
     const { instance } = exporter;
-    expect(failing('--listen', instance, '--xenstore', xenstore, '--sysfs', sysfs)).toEqual({
+    expect(runFailing('--listen', instance, '--xenstore', xenstore, '--sysfs', sysfs)).toEqual({
       stdout: '',
       stderr: `xen-block-stats: cannot listen on ${instance}: another program listens there\n`,
       status: 1,
@@ -221,10 +222,10 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
   });
 });
 
-test('goes on while xenstored is killed and started again, and finds what came meanwhile', async () => {
-  const host = stoppedLater(await RealHost.start());
+test('keeps exporting known disks while xenstored is dead, and finds new ones after its restart', async () => {
+  const host = stopLater(await RealHost.start());
   for (const guest of GUESTS) await host.addGuest(guest);
-  const exporter = stoppedLater(await Exporter.start(host.connectOptions));
+  const exporter = stopLater(await Exporter.start(host.connectOptions));
   const watching = async () => valueOf(await exporter.metrics(), 'xen_block_watching');
   expect(await watching()).toBe(1);
 
@@ -243,27 +244,27 @@ test('goes on while xenstored is killed and started again, and finds what came m
   expect(await exporter.stop()).toEqual({ status: 0, signal: null, stderr: '' });
 });
 
-test('has text in labels as Prometheus escapes it', async () => {
-  const host = stoppedLater(
+test('escapes the values of labels', async () => {
+  const host = stopLater(
     await SimulatedHost.start({
       guests: [{ name: 'quoted "a\\b" Ä', disks: [{ name: 'xvda', source: '/dev/a' }] }],
     }),
   );
-  const exporter = stoppedLater(await Exporter.start(host.connectOptions));
+  const exporter = stopLater(await Exporter.start(host.connectOptions));
   const text = await exporter.metrics();
   expect(text).toContain('{domain="quoted \\"a\\\\b\\" Ä",');
   expect(promtool(['check', 'metrics'], text)).toBe('');
 });
 
-test('says what is wrong with a host that is not there', () => {
-  const { stderr, status } = failing('--xenstore', '/nonexistent');
+test('reports that xenstored cannot be reached', () => {
+  const { stderr, status } = runFailing('--xenstore', '/nonexistent');
   expect(stderr).toMatch(/^xen-block-stats: cannot connect to xenstored: ENOENT .*\n$/);
   expect(status).toBe(1);
 });
 
-test('says that it may not listen there', () => {
-  // an address that no machine has
-  const { stderr, status } = failing('--demo', '--listen', '192.0.2.1:9788');
+test('reports that it cannot listen on an address', () => {
+  // a reserved address for documentation, which no machine has
+  const { stderr, status } = runFailing('--demo', '--listen', '192.0.2.1:9788');
   expect(stderr).toMatch(
     /^xen-block-stats: cannot listen on 192\.0\.2\.1:9788: .*EADDRNOTAVAIL.*\n$/,
   );
@@ -275,34 +276,34 @@ test.each([
   [['--listen', '9788'], '--listen is an address and a port, as 127.0.0.1:9788, not 9788'],
   [['--listen', 'a:65536'], '--listen is an address and a port, as 127.0.0.1:9788, not a:65536'],
   [['--names', 'xl', '--listen', '127.0.0.1:0'], '--names is xen or libvirt, not xl'],
-])('%j is wrong usage', (args, message) => {
-  const { stderr, status } = failing('--demo', ...args);
+])('refuses %j with the usage', (args, message) => {
+  const { stderr, status } = runFailing('--demo', ...args);
   expect(stderr).toContain(`xen-block-stats: ${message}\n\nUsage: xen-block-stats`);
   expect(status).toBe(2);
 });
 
-test('listens on an address of IPv6', async () => {
+test('accepts an IPv6 address', async () => {
   const probe = createServer().listen(0, '::1');
   await new Promise((listening) => probe.once('listening', listening));
   const { port } = probe.address() as AddressInfo;
-  const { stderr } = failing('--demo', '--listen', `[::1]:${port}`);
+  const { stderr } = runFailing('--demo', '--listen', `[::1]:${port}`);
   probe.close();
   expect(stderr).toContain(`cannot listen on [::1]:${port}: another program listens there`);
 });
 
-test('a scrape has all of 5,000 disks', async () => {
-  const host = stoppedLater(await SimulatedHost.start());
+test('exports all of 5,000 disks', async () => {
+  const host = stopLater(await SimulatedHost.start());
   await host.write('/local/domain/1/name', 'web1');
-  // the counters are the kernel's own
-  const folder = mkdtempSync(join(tmpdir(), 'scrape-'));
-  const disks = makeDisks(join(folder, 'sys'), 5000);
+  // the counters are files of the kernel
+  const directory = mkdtempSync(join(tmpdir(), 'scrape-'));
+  const disks = makeDisks(join(directory, 'sys'), 5000);
   await Promise.all(
     disks.flatMap(({ nodes }) => nodes).map(([path, value]) => host.write(path, value)),
   );
   const { xenstore } = host.connectOptions;
-  const scrape = stoppedLater(await startScrape({ xenstore, sysfs: join(folder, 'sys') }));
+  const scrape = stopLater(await startScrape({ xenstore, sysfs: join(directory, 'sys') }));
   await scrape.once();
-  rmSync(folder, { recursive: true });
+  rmSync(directory, { recursive: true });
   expect(scrape.text.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(5000);
   expect(valueOf(scrape.text, 'xen_block_disks')).toBe(5000);
 }, 180_000);

@@ -7,57 +7,61 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { program } from './programs';
 
-/** One series of an answer. */
+/** A series of a query's result. */
 export interface Series {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
-/** How long a condition may take to come true. */
-const DEADLINE_MS = 20_000;
+/** The timeout of waiting for a condition, in milliseconds. */
+const TIMEOUT_MS = 20_000;
 
-/** Debian's Prometheus, with a configuration in a temporary folder. */
+/** A process of Debian's Prometheus, with its files in a temporary directory. */
 export class PrometheusServer {
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #process: ChildProcess;
   readonly #url: string;
 
-  private constructor(folder: string, process: ChildProcess, url: string) {
-    this.#folder = folder;
+  private constructor(directory: string, process: ChildProcess, url: string) {
+    this.#directory = directory;
     this.#process = process;
     this.#url = url;
   }
 
-  /** @param configuration - YAML. */
+  /**
+   * Starts Prometheus, and waits until it is ready.
+   *
+   * @param configuration - the configuration in YAML.
+   */
   static async start(configuration: string): Promise<PrometheusServer> {
-    const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
-    const file = join(folder, 'prometheus.yml');
+    const directory = mkdtempSync(join(tmpdir(), 'prometheus-'));
+    const file = join(directory, 'prometheus.yml');
     writeFileSync(file, configuration);
     const child = spawn(
       program('prometheus'),
       [
         `--config.file=${file}`,
-        `--storage.tsdb.path=${join(folder, 'data')}`,
+        `--storage.tsdb.path=${join(directory, 'data')}`,
         '--web.listen-address=127.0.0.1:0',
       ],
-      { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
+      { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] },
     );
-    const said: string[] = [];
+    const lines: string[] = [];
     for await (const line of createInterface(child.stderr)) {
-      said.push(line);
+      lines.push(line);
       const address = /msg="Listening on" address=(\S+)/.exec(line)?.[1];
       if (address === undefined) continue;
-      // it goes on writing there
+      // Prometheus continues to write there
       child.stderr.resume();
-      const server = new PrometheusServer(folder, child, `http://${address}`);
+      const server = new PrometheusServer(directory, child, `http://${address}`);
       await server.#untilReady();
       return server;
     }
-    rmSync(folder, { recursive: true });
-    throw new Error(`prometheus did not start: ${said.join('\n')}`);
+    rmSync(directory, { recursive: true });
+    throw new Error(`prometheus did not start: ${lines.join('\n')}`);
   }
 
-  /** The answer to a query, as it is now. */
+  /** Returns the present result of a query. */
   async query(promql: string): Promise<Series[]> {
     const { result } = (await this.#get('query', { query: promql })) as {
       result: { metric: Record<string, string>; value: [number, string] }[];
@@ -65,25 +69,25 @@ export class PrometheusServer {
     return result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
   }
 
-  /** The one number that is the answer to a query; NaN if there is none. */
+  /** Returns the value of a query with at most one series; NaN if it has none. */
   async number(promql: string): Promise<number> {
     const series = await this.query(promql);
-    if (series.length > 1) throw new Error(`${promql} has ${series.length} answers`);
+    if (series.length > 1) throw new Error(`${promql} has ${series.length} series`);
     return series[0]?.value ?? NaN;
   }
 
-  /** The values that a label has among the series of a selector. */
+  /** Returns the values of a label of the series of a selector. */
   async labelValues(label: string, selector: string): Promise<string[]> {
     return (await this.#get(`label/${label}/values`, { 'match[]': selector })) as string[];
   }
 
-  /** Waits until a query has this one number for an answer. */
+  /** Waits until a query has this value. */
   async until(promql: string, expected: number): Promise<void> {
-    const deadline = Date.now() + DEADLINE_MS;
+    const deadline = Date.now() + TIMEOUT_MS;
     for (;;) {
       const value = await this.number(promql);
       if (value === expected) return;
-      if (Date.now() > deadline) throw new Error(`${promql} is ${value}, and not ${expected}`);
+      if (Date.now() > deadline) throw new Error(`${promql} is ${value}, expected ${expected}`);
       await delay(50);
     }
   }
@@ -94,12 +98,12 @@ export class PrometheusServer {
       this.#process.kill('SIGTERM');
       await ended;
     }
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.#directory, { recursive: true });
   }
 
-  /** It listens before it can answer. */
+  /** Waits until queries work: Prometheus listens earlier. */
   async #untilReady(): Promise<void> {
-    const deadline = Date.now() + DEADLINE_MS;
+    const deadline = Date.now() + TIMEOUT_MS;
     while (!(await fetch(`${this.#url}/-/ready`)).ok) {
       if (Date.now() > deadline) throw new Error('prometheus is not ready');
       await delay(20);
@@ -109,8 +113,8 @@ export class PrometheusServer {
   async #get(path: string, parameters: Record<string, string>): Promise<unknown> {
     const search = new URLSearchParams(parameters).toString();
     const response = await fetch(`${this.#url}/api/v1/${path}?${search}`);
-    const answer = (await response.json()) as { status: string; error?: string; data: unknown };
-    if (answer.status !== 'success') throw new Error(`${search}: ${String(answer.error)}`);
-    return answer.data;
+    const body = (await response.json()) as { status: string; error?: string; data: unknown };
+    if (body.status !== 'success') throw new Error(`${search}: ${String(body.error)}`);
+    return body.data;
   }
 }
