@@ -32,7 +32,7 @@ export function parseSectorSize(text: string | null | undefined): number | undef
   return size >= 512 && size <= 65536 && (size & (size - 1)) === 0 ? size : undefined;
 }
 
-/** Emits one warning a process that libvirt's bytes differ from the true ones. */
+/** Emits a warning that libvirt's bytes differ from the true ones, once in a process. */
 export function warnOfLibvirtBytes(disk: string, domain: string, size: number): void {
   if (isWarned) return;
   isWarned = true;

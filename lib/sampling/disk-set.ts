@@ -12,7 +12,7 @@ import { ratesBetween, type DiskRates } from './rates';
 /** The options of {@link Connection.diskSet}. */
 export interface DiskSetOptions {
   /**
-   * Selects disks; default: all. Called for the disks of a domain whenever a watch event concerns the domain.
+   * Selects disks; default: all. Called for a disk again after each watch event that concerns its domain.
    */
   filter?: ((disk: DiskInfo) => boolean) | undefined;
   /** Whether counters are bigints. Numbers, the default, are rounded above 2^53. */

@@ -33,15 +33,15 @@ export interface DiskInfo {
   readonly driver: DiskDriver;
   /** `raw`, `qcow2`, `vhd` ...: from the backend's node `params` or `tapdisk-params`. */
   readonly format: string;
-  /** The path of the file or device, from the same node; undefined for an empty drive. */
+  /** The file or device that stores the disk, from the same node; undefined for an empty drive. */
   readonly source: string | undefined;
   /** `r` if the disk is read-only, else `w`. */
   readonly mode: 'r' | 'w';
   /** `cdrom` for a drive with a removable medium. */
   readonly deviceType: 'disk' | 'cdrom';
   /**
-   * The backend's xenbus state, its node `state`: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected,
-   * 5 closing, 6 closed; undefined if it is missing.
+   * The backend's xenbus state, its node `state`: 1 initialising, 2 waiting for the guest, 3 initialised,
+   * 4 connected, 5 closing, 6 closed; undefined if it is missing.
    */
   readonly state: number | undefined;
   /**

@@ -144,7 +144,7 @@ export class WatchingClient {
     return setTimeout(callback, HEARTBEAT_MS).unref();
   }
 
-  /** Detects that xenstored hangs. Sends a request if there is none without a response. */
+  /** Detects that xenstored hangs. Sends a request if none is pending. */
   #checkConnection(): void {
     // the response may have arrived while the event loop was busy
     this.#take();
