@@ -29,7 +29,9 @@ jest.setTimeout(60_000);
 
 const root = join(__dirname, '..', '..');
 const DOCUMENTS = [
-  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md'].filter((name) => readdirSync(root).includes(name)),
+  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md'].filter((name) =>
+    readdirSync(root).includes(name),
+  ),
   ...readdirSync(join(root, 'docs'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
