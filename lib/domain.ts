@@ -1,23 +1,10 @@
-import { constants } from 'node:os';
+import { DomainCounters, type ReadOptions } from './domain-counters';
 import { DomainDisks, type SkippedDisk } from './domain-disks';
 import type { Disk } from './disk';
-import { XenError, invalidType } from './errors';
+import { invalidType } from './errors';
 import type { Host } from './host';
-import {
-  BLOCK_STATS_COUNTERS,
-  roundCounters,
-  sumCounters,
-  toBigints,
-  toNumbers,
-  type BlockCounters,
-} from './libvirt/block-stats';
-import {
-  DEFAULT_SECTOR_SIZE,
-  parseSectorSize,
-  readSectorSize,
-  warnOfLibvirtBytes,
-  type SectorSize,
-} from './libvirt/sector-size';
+import { BLOCK_STATS_COUNTERS } from './libvirt/block-stats';
+import { readSectorSize, type SectorSize } from './libvirt/sector-size';
 import {
   PARAMETER_COUNT,
   checkFlags,
@@ -26,9 +13,9 @@ import {
   toTypedParameters,
   type TypedParameter,
 } from './libvirt/typed-params';
-import { BIGINTS, Counter, NUMBERS } from './native';
+import { Counter, NUMBERS } from './native';
 import { Options } from './options';
-import type { Query, XenstoreClient } from './xenstore/client';
+import type { XenstoreClient } from './xenstore/client';
 import type { DiskInfo } from './xenstore/disks';
 import { DomainNodes } from './xenstore/domain-nodes';
 import type { DomainIdentity } from './xenstore/domains';
@@ -76,25 +63,13 @@ export interface BlockStatsParameters<N extends number | bigint = number> {
   skipped?: SkippedDisk[];
 }
 
-/** The options of both calls, with their defaults. */
-interface ReadOptions {
-  readonly bigint: boolean;
-  readonly sectorSize: SectorSize;
-  readonly partial: boolean;
-}
-
-/** The counters of one disk or of all. */
-interface Reading {
-  readonly counters: BlockCounters<number> | BlockCounters<bigint>;
-  readonly skipped: SkippedDisk[] | undefined;
-}
-
 /** A running domain and its disks. */
 export class Domain {
   readonly #host: Host;
   readonly #xenstore: XenstoreClient;
   readonly #nodes: DomainNodes;
   readonly #disks: DomainDisks;
+  readonly #counters: DomainCounters;
   readonly #defaults: ReadOptions;
 
   /** @internal */
@@ -105,6 +80,7 @@ export class Domain {
       this.close();
     });
     this.#disks = new DomainDisks(host, xenstore, this.#nodes);
+    this.#counters = new DomainCounters(xenstore, this.#nodes, this.#disks);
     this.#defaults = { bigint: false, sectorSize: host.sectorSize, partial: false };
   }
 
@@ -160,7 +136,7 @@ export class Domain {
   blockStats(path: string, options?: BlockStatsOptions): BlockStats<number | bigint> {
     checkPath(path);
     const read = options === undefined ? this.#defaults : this.#readOptions(new Options(options));
-    const { counters, skipped } = this.#read(path, BLOCK_STATS_COUNTERS, read);
+    const { counters, skipped } = this.#counters.read(path, BLOCK_STATS_COUNTERS, read);
     const { rdReq, rdBytes, wrReq, wrBytes, errs } = counters;
     return skipped === undefined
       ? { rdReq, rdBytes, wrReq, wrBytes, errs }
@@ -205,11 +181,11 @@ export class Domain {
       this.#nodes.describe(this.#xenstore.query(), []);
       return { nparams: PARAMETER_COUNT, params: [] };
     }
-    let { counters, skipped } = this.#read(path, countersOf(nparams), read);
+    let { counters, skipped } = this.#counters.read(path, countersOf(nparams), read);
     let params = toTypedParameters(counters, nparams);
     if (params.length < nparams && nparams < PARAMETER_COUNT) {
       // the kernel lacks one of the first: the next ones move up
-      ({ counters, skipped } = this.#read(path, countersOf(PARAMETER_COUNT), read));
+      ({ counters, skipped } = this.#counters.read(path, countersOf(PARAMETER_COUNT), read));
       params = toTypedParameters(counters, nparams);
     }
     return skipped === undefined
@@ -237,72 +213,6 @@ export class Domain {
       sectorSize: readSectorSize(options) ?? this.#host.sectorSize,
       partial: options.boolean('partial') ?? false,
     };
-  }
-
-  /** The counters of one disk, or of all. */
-  #read(path: string, counters: number, options: ReadOptions): Reading {
-    if (path === '') return this.#readSum(counters, options);
-    const row = options.bigint ? BIGINTS : NUMBERS;
-    let disk = this.#disks.known(path);
-    let query: Query | undefined;
-    if (disk?.tryFill(row, counters) !== true) {
-      query = this.#xenstore.query();
-      disk = this.#disks.open(query, path);
-      disk.fill(row, counters, 0, query);
-    }
-    const multiplier = this.#multiplier(disk, options.sectorSize, query);
-    const read = options.bigint ? toBigints(BIGINTS, multiplier) : toNumbers(NUMBERS, multiplier);
-    this.#checkRange(read, disk.name);
-    return { counters: read, skipped: undefined };
-  }
-
-  #readSum(counters: number, { bigint, sectorSize, partial }: ReadOptions): Reading {
-    const query = this.#xenstore.query();
-    const { disks, skipped } = this.#disks.openAll(query);
-    const summands = disks.flatMap((disk) => {
-      try {
-        disk.fill(BIGINTS, counters, 0, query);
-        return [toBigints(BIGINTS, this.#multiplier(disk, sectorSize, query))];
-      } catch (error) {
-        if (!(error instanceof XenError)) throw error;
-        skipped.push({ disk: disk.name, error });
-        return [];
-      }
-    });
-    const [first] = skipped;
-    if (first !== undefined && !partial) throw first.error;
-    const sum = sumCounters(summands);
-    this.#checkRange(sum, '');
-    return {
-      counters: bigint ? sum : roundCounters(sum),
-      skipped: partial ? skipped : undefined,
-    };
-  }
-
-  /** libvirt's numbers have 64 bits and a sign. Sectors of 512 bytes were checked as they were read. */
-  #checkRange({ rdBytes, wrBytes }: BlockCounters<number | bigint>, disk: string): void {
-    if (rdBytes < 2 ** 63 && wrBytes < 2 ** 63) return;
-    throw new XenError(
-      'ERR_XEN_STATS_UNAVAILABLE',
-      `libvirt's bytes of ${disk === '' ? 'all disks' : `disk ${disk}`} of domain ${this.#nodes.label} do not fit in 64 bits with a sign (sectorSize: 512 gives true bytes)`,
-      { errno: constants.errno.EOVERFLOW, domid: this.domid, disk },
-    );
-  }
-
-  /** What libvirt would multiply the disk's sectors by, or 512 if that is not wanted. */
-  #multiplier(disk: Disk, sectorSize: SectorSize, query: Query | undefined): number {
-    if (sectorSize === DEFAULT_SECTOR_SIZE) return DEFAULT_SECTOR_SIZE;
-    const size = disk.info.physicalSectorSize ?? this.#askSectorSize(disk, query);
-    if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.name, this.#nodes.label, size);
-    return size;
-  }
-
-  /** The backend writes it when the guest connects: until then every call asks again. */
-  #askSectorSize(disk: Disk, query = this.#xenstore.query()): number {
-    const [text] = query.read([`${disk.info.backend}/physical-sector-size`]);
-    const size = parseSectorSize(text);
-    if (size !== undefined) disk.update({ physicalSectorSize: size });
-    return size ?? DEFAULT_SECTOR_SIZE;
   }
 }
 
