@@ -6,6 +6,7 @@ import { connect, type Connection, type Disk } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import type { RealGuest } from '../integration/hosts/real-guest';
 import { RealHost } from '../integration/hosts/real-host';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 import { ROOT } from './program';
 
 /*
@@ -167,11 +168,12 @@ test('a guest of the simulated host has nothing asked of xenstored on its word',
   const host = await SimulatedHost.start({ guests: GUESTS });
   for (const [, node, value] of LIES) await host.write(`${FRONTEND}/${node}`, value);
   await host.write(`${FRONTEND}/backend`, '/local/domain/0'.padEnd(4096, '/x'));
-  const xen = connect(host.connectOptions);
-  await host.requests();
+  const proxy = await XenstoredProxy.start(host);
+  const xen = connect(proxy.connectOptions);
+  await proxy.requests();
   expect(everything(xen).map(({ reads }) => reads)).toEqual([[], [11], [22, 33]]);
   expect((await xen.diskSet()).sample().values).toHaveLength(27);
-  const requests = await host.requests();
+  const requests = await proxy.requests();
   expect(new Set(requests.map(({ type }) => type))).toEqual(
     new Set(['read', 'directory', 'watch']),
   );
@@ -179,5 +181,6 @@ test('a guest of the simulated host has nothing asked of xenstored on its word',
   expect(paths).toContain('/local/domain/0/backend/vbd/1/51712/params');
   expectAllowed(paths);
   xen.close();
+  await proxy.stop();
   await host.stop();
 });

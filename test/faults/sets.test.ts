@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type Connection, type DiskSet } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 import { FAULTS } from './faults';
 import { holdings, untilGivenBack, type Holdings } from './holdings';
 import { evaluate } from './program';
@@ -16,6 +17,7 @@ const TIMEOUT_MS = 2000;
 
 describe('a set of disks', () => {
   let host: SimulatedHost;
+  let proxy: XenstoredProxy;
   let before: Holdings;
   let xen: Connection;
   let set: DiskSet;
@@ -30,13 +32,15 @@ describe('a set of disks', () => {
         { name: 'xvdb', source: '/dev/b' },
       ],
     });
-    connect(host.connectOptions).close();
+    proxy = await XenstoredProxy.start(host);
+    connect(proxy.connectOptions).close();
     before = holdings();
-    xen = connect({ ...host.connectOptions, timeoutMs: TIMEOUT_MS });
+    xen = connect({ ...proxy.connectOptions, timeoutMs: TIMEOUT_MS });
     set = await xen.diskSet();
   });
   afterEach(async () => {
     xen.close();
+    await proxy.stop();
     await host.stop();
   });
 
@@ -57,7 +61,7 @@ describe('a set of disks', () => {
     async (_name, begin) => {
       const loop = monitorEventLoopDelay({ resolution: 5 });
       loop.enable();
-      await begin(host.faults);
+      await begin(proxy);
       await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
       for (let i = 0; i < 30; i++) {
         await host.setCounters(1, 'xvda', { rd_req: i });
@@ -65,7 +69,7 @@ describe('a set of disks', () => {
         expect([names()[0], set.values[0], names()[1]]).toEqual(['xvda', i, 'xvdb']);
         await delay(5);
       }
-      await host.faults.clear();
+      await proxy.clear();
       await untilDisks('xvda', 'xvdb', 'xvdc');
       await host.detachDisk(1, 'xvdb');
       await untilDisks('xvda', 'xvdc');
@@ -79,17 +83,17 @@ describe('a set of disks', () => {
 
   test('hears of what happened while xenstored was started again with a watch pending', async () => {
     // the event of the change is on its way when the connection breaks
-    await host.faults.hold();
+    await proxy.hold();
     await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
-    await host.faults.down();
+    await proxy.down();
     await host.detachDisk(1, 'xvda');
-    await host.faults.clear();
+    await proxy.clear();
     await untilDisks('xvdb', 'xvdc');
   });
 
   test('keeps its rows when xenstored breaks off in the middle of a look', async () => {
     for (let skip = 0; skip < 30; skip++) {
-      await host.faults.hangUp({ skip, times: 1 });
+      await proxy.hangUp({ skip, times: 1 });
       await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
       await untilDisks('xvda', 'xvdb', 'xvdc');
       expect(set.sample().errors.size).toBe(0);
@@ -106,13 +110,13 @@ describe('a set of disks', () => {
         disks: [{ name: 'xvda', source: '/dev/x' }],
       });
     }
-    const own = connect({ ...host.connectOptions, timeoutMs: 300 });
+    const own = connect({ ...proxy.connectOptions, timeoutMs: 300 });
     // each answer comes well within the time, all of them do not
-    await host.faults.trickle({ intervalMs: 2 });
+    await proxy.trickle({ intervalMs: 2 });
     const start = performance.now();
     await expect(own.diskSet()).rejects.toMatchObject({ code: 'ERR_XENSTORE_TIMEOUT' });
     expect(performance.now() - start).toBeLessThan(600);
-    await host.faults.clear();
+    await proxy.clear();
     own.close();
   });
 

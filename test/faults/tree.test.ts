@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 
 /*
  * A tree that changes between two reads of one call: the call is held in the middle, which only a
@@ -9,6 +10,7 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 
 describe('in the middle of a call there is', () => {
   let host: SimulatedHost;
+  let proxy: XenstoredProxy;
   let client: Worker;
 
   beforeEach(async () => {
@@ -18,6 +20,7 @@ describe('in the middle of a call there is', () => {
       domid: 1,
       disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 100 } }],
     });
+    proxy = await XenstoredProxy.start(host);
     client = new Worker(
       `const { parentPort, workerData } = require('node:worker_threads');
        const xen = require('xen-block-stats').connect({ ...workerData, timeoutMs: 5000 });
@@ -30,12 +33,13 @@ describe('in the middle of a call there is', () => {
          }
        });
        parentPort.postMessage('ready');`,
-      { eval: true, workerData: host.connectOptions },
+      { eval: true, workerData: proxy.connectOptions },
     );
     await once(client, 'message');
   });
   afterEach(async () => {
     await client.terminate();
+    await proxy.stop();
     await host.stop();
   });
 
@@ -47,12 +51,12 @@ describe('in the middle of a call there is', () => {
 
   /** Runs it, and changes the host while the answer about this node is on its way. */
   async function change(program: string, path: string, by: () => Promise<unknown>) {
-    await host.requests();
-    await host.faults.hold({ path, times: 1 });
+    await proxy.requests();
+    await proxy.hold({ path, times: 1 });
     const answer = run(program);
-    while (!(await host.requests()).some((request) => request.path.startsWith(path)));
+    while (!(await proxy.requests()).some((request) => request.path.startsWith(path)));
     await by();
-    await host.faults.clear();
+    await proxy.clear();
     return answer;
   }
 
@@ -89,14 +93,14 @@ describe('in the middle of a call there is', () => {
   test('another disk, in a folder that is listed in parts', async () => {
     const folder = '/local/domain/0/backend/vbd/1';
     for (let i = 0; i < 500; i++) await host.write(`${folder}/no-disk-number-${i}`, '');
-    await host.requests();
+    await proxy.requests();
     // the first answer is that it is too long, the second the first part
-    await host.faults.hold({ path: folder, skip: 1, times: 1 });
+    await proxy.hold({ path: folder, skip: 1, times: 1 });
     const answer = run('web.disks().map(({ name }) => name)');
-    const parts = async () => (await host.requests()).some(({ type }) => type === 'directoryPart');
+    const parts = async () => (await proxy.requests()).some(({ type }) => type === 'directoryPart');
     while (!(await parts()));
     await host.attachDisk(1, { name: 'xvdb', source: '/dev/b' });
-    await host.faults.clear();
+    await proxy.clear();
     expect(await answer).toEqual(['xvda', 'xvdb']);
   });
 });

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { connect, type Connection, type Disk, type Domain } from 'xen-block-stats';
 import { SimulatedHost, type DiskOptions } from 'xen-block-stats/simulator';
 import { RealHost } from '../integration/hosts/real-host';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 import { FAULTS } from './faults';
 import { holdings, untilGivenBack, type Holdings } from './holdings';
 import { ROOT, runProgram } from './program';
@@ -126,25 +127,33 @@ class Client {
 
 describe('a xenstored (simulated) that', () => {
   let host: SimulatedHost;
+  let proxy: XenstoredProxy;
 
   beforeAll(async () => {
     host = await SimulatedHost.start();
+    proxy = await XenstoredProxy.start(host);
   });
-  afterAll(() => host.stop());
+  afterAll(async () => {
+    await proxy.stop();
+    await host.stop();
+  });
 
   beforeEach(async () => {
     await host.addGuest({ name: 'web1', domid: 1, disks: DISKS });
   });
   afterEach(async () => {
-    await host.faults.clear();
+    await proxy.clear();
     await host.removeGuest(1);
   });
 
   test.each(FAULTS)('%s', async (_name, begin, codes) => {
-    const client = new Client(host);
-    await begin(host.faults);
+    const client = new Client({
+      connectOptions: proxy.connectOptions,
+      setCounters: (...args) => host.setCounters(...args),
+    });
+    await begin(proxy);
     expect(new Set(await client.errors())).toEqual(new Set(codes));
-    await host.faults.clear();
+    await proxy.clear();
     await client.expectRecovery();
   });
 
