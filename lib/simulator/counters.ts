@@ -65,11 +65,7 @@ export class CounterFiles {
   readonly #files = new Map<Counter, { readonly descriptor: number; text: string }>();
   readonly #values = { ...ZERO };
 
-  /**
-   * @param bus - the directory that has `devices`.
-   * @param device - the name of the device: `vbd-1-51712`.
-   * @param values - the first values of its counters. Default: 0.
-   */
+  /** @param device - its name in the directory `devices` of the bus: `vbd-1-51712`. */
   constructor(bus: string, device: string, values: Partial<Record<Counter, number | bigint>> = {}) {
     this.#directory = join(bus, 'devices', device);
     this.#hidden = join(bus, `${device}.hidden`);
@@ -102,11 +98,6 @@ export class CounterFiles {
       if (text.length < file.text.length) ftruncateSync(file.descriptor, text.length);
       file.text = text;
     }
-  }
-
-  /** Sets all counters to 0. */
-  reset(): void {
-    this.set(ZERO);
   }
 
   /** Adds to the counters. */

@@ -36,19 +36,7 @@ process.on('exit', () => {
  * A simulated Xen host, for tests of programs that use this package: a xenstored on a Unix socket, and
  * directories as in sysfs, with guests and disks whose counters move.
  *
- * It runs on a worker thread, which does not keep the process alive.
- *
- * @example
- * ```ts
- * const host = await SimulatedHost.start({
- *   guests: [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/vg/web1' }] }],
- * });
- * const xen = connect(host.connectOptions);
- * await host.io(1, 'xvda', { reads: 2, readBytes: 8192 });
- * xen.domain('web1').blockStats('xvda'); // { rdReq: 2, rdBytes: 8192, ... }
- * xen.close();
- * await host.stop();
- * ```
+ * It runs on a worker thread, which does not keep the process alive. docs/simulator.md has examples.
  */
 export class SimulatedHost {
   /** Options for `connect()`. */
@@ -57,12 +45,11 @@ export class SimulatedHost {
   readonly faults = new Faults((fault) => this.#call('setFault', fault));
   readonly #worker: Worker;
   /** The files and directories to remove at the end. */
-  readonly #created: readonly string[];
+  readonly #created: string[];
   /** Why no call is possible any more. */
   #ended: string | undefined;
-  #stopped: Promise<void> | undefined;
 
-  private constructor(options: SimulationOptions, created: readonly string[]) {
+  private constructor(options: SimulationOptions, created: string[]) {
     const { xenstore, sysfs } = options;
     this.connectOptions = { xenstore, sysfs };
     this.#created = created;
@@ -184,22 +171,17 @@ export class SimulatedHost {
   }
 
   /** Disconnects all clients, ends the worker thread and removes the files. A second call does nothing. */
-  stop(): Promise<void> {
-    this.#stopped ??= this.#stop();
-    return this.#stopped;
+  async stop(): Promise<void> {
+    this.#ended ??= 'the simulated host has been stopped';
+    await this.#worker.terminate();
+    for (const path of this.#created.splice(0)) {
+      rmSync(path, { recursive: true, force: true });
+      leftovers.delete(path);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-  }
-
-  async #stop(): Promise<void> {
-    this.#ended ??= 'the simulated host has been stopped';
-    await this.#worker.terminate();
-    for (const path of this.#created) {
-      rmSync(path, { recursive: true, force: true });
-      leftovers.delete(path);
-    }
   }
 
   async #call<C extends Command>(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseDiskName } from '../disk-name';
 import { CounterFiles, countIo, type Counters, type Io } from './counters';
 import type { Fault } from './faults';
-import type { CounterOptions, DiskOptions, GuestOptions } from './options';
+import type { CounterOptions, DiskOptions, GuestOptions, HostOptions } from './options';
 import { Store } from './store';
 import {
   connectedNodes,
@@ -18,19 +18,14 @@ import {
   placeDisk,
   type GuestSpec,
   type Node,
-  type Toolstack,
 } from './toolstack';
 import { WorkloadStream } from './workload';
 import { Xenstored } from './xenstored';
 
-/** The files and the kind of a simulated host. */
-export interface SimulationOptions {
-  /** The path of the socket. */
+/** The kind of a host, the path of its socket, and the directory that gets `bus/xen-backend`. */
+export interface SimulationOptions extends Required<Pick<HostOptions, 'domid' | 'toolstack'>> {
   readonly xenstore: string;
-  /** The directory that gets `bus/xen-backend`. */
   readonly sysfs: string;
-  readonly domid: number;
-  readonly toolstack: Toolstack;
 }
 
 interface Guest {
@@ -91,7 +86,7 @@ export class Simulation {
     this.#guests.set(domid, { spec, disks: new Map() });
     this.#writeNodes(guestNodes(this.#options.toolstack, spec));
     for (const disk of disks) this.attachDisk(domid, disk);
-    this.#store.announceDomain('@introduceDomain');
+    this.#store.notify('@introduceDomain', true);
     return { domid, uuid };
   }
 
@@ -100,7 +95,7 @@ export class Simulation {
     for (const { options } of [...disks.values()]) this.detachDisk(domid, options.name);
     this.#removeDirectories(guestDirectories(this.#options.toolstack, spec));
     this.#guests.delete(domid);
-    this.#store.announceDomain('@releaseDomain');
+    this.#store.notify('@releaseDomain', true);
   }
 
   attachDisk(domid: number, disk: DiskOptions): void {
@@ -138,7 +133,7 @@ export class Simulation {
     this.#writeNodes(disconnectedNodes(domid, disk.options));
     disk.connected = false;
     // blkback frees its rings, and with them the counters
-    disk.files?.reset();
+    disk.files?.set(countIo({}));
   }
 
   counters(domid: number, name: string): Counters {

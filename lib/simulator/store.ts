@@ -11,12 +11,6 @@ export class StoreError extends Error {
   }
 }
 
-/** A watch. */
-export interface Watch {
-  readonly path: string;
-  readonly notify: (changed: string) => void;
-}
-
 interface StoreNode {
   value: Buffer;
   readonly children: Set<string>;
@@ -25,7 +19,10 @@ interface StoreNode {
 /** The nodes of xenstore, and their watches. Methods throw StoreError `EINVAL` for an invalid path. */
 export class Store {
   readonly #nodes = new Map<string, StoreNode>([['/', newNode()]]);
-  readonly #watches = new Set<Watch>();
+  readonly #watches = new Set<{
+    readonly path: string;
+    readonly notify: (changed: string) => void;
+  }>();
   #generation = 0;
 
   /** A number that changes with every write and every removal. */
@@ -53,7 +50,7 @@ export class Store {
     checkPath(path);
     this.#make(path).value = value;
     this.#generation += 1;
-    this.#announce(path);
+    this.notify(path);
   }
 
   /**
@@ -69,34 +66,31 @@ export class Store {
     if (!exists) return;
     const [, ...below] = this.#delete(path);
     this.#generation += 1;
-    this.#announce(path);
-    for (const removed of below) this.#announce(removed, true);
+    this.notify(path);
+    for (const removed of below) this.notify(removed, true);
   }
 
   /**
-   * Adds a watch. The caller sends its first event.
+   * Adds a watch, and returns a function that removes it. The caller sends the first event.
    *
    * @param path - a node, or `@introduceDomain` or `@releaseDomain`.
    * @param notify - called with the path that changed: `path` itself or a path below it.
    */
-  watch(path: string, notify: (changed: string) => void): Watch {
+  watch(path: string, notify: (changed: string) => void): () => void {
     if (!path.startsWith('@')) checkPath(path);
     const watch = { path, notify };
     this.#watches.add(watch);
-    return watch;
+    return () => {
+      this.#watches.delete(watch);
+    };
   }
 
-  unwatch(watch: Watch): void {
-    this.#watches.delete(watch);
-  }
-
-  /** Notifies the watches of `@introduceDomain` or `@releaseDomain`. */
-  announceDomain(event: '@introduceDomain' | '@releaseDomain'): void {
-    this.#announce(event, true);
-  }
-
-  /** Notifies the watches of a path; also those of the nodes above it, unless `exact`. */
-  #announce(path: string, exact = false): void {
+  /**
+   * Notifies the watches of a path, and those of the nodes above it unless `exact`.
+   *
+   * @param path - a node, or `@introduceDomain` or `@releaseDomain`.
+   */
+  notify(path: string, exact = false): void {
     for (const { path: watched, notify } of this.#watches) {
       if (exact ? watched === path : isWithin(path, watched)) notify(path);
     }

@@ -22,9 +22,8 @@ export const MessageType = {
 export interface Message {
   /** A {@link MessageType}; a client can send others. */
   readonly type: number;
-  /** A response has its request's. */
+  /** A response has its request's, and its transaction id. */
   readonly requestId: number;
-  /** 0 outside transactions. */
   readonly transactionId: number;
   readonly payload: Buffer;
 }

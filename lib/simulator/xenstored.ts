@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Fault } from './faults';
-import { StoreError, type Store, type Watch } from './store';
+import { StoreError, type Store } from './store';
 import { Decoder, MAX_PAYLOAD, MessageType, encode, type Message } from './wire';
 
 /**
@@ -37,25 +37,17 @@ export class Xenstored {
     await once(this.#server, 'listening');
   }
 
-  /** Disconnects all clients, and removes the socket. */
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#server.close(() => {
-        resolve();
-      });
-      for (const { socket } of this.#connections) socket.destroy();
-    });
-  }
-
   /** Replaces the fault. What the previous one held back is sent. */
   async setFault(fault: Fault | undefined): Promise<void> {
     this.fault = fault;
     for (const connection of this.#connections) connection.release();
-    const { listening } = this.#server;
-    if (fault?.kind === 'down') {
-      if (listening) await this.close();
-    } else if (!listening) {
-      await this.listen();
+    if (fault?.kind !== 'down') {
+      if (!this.#server.listening) await this.listen();
+    } else if (this.#server.listening) {
+      const closed = once(this.#server, 'close');
+      this.#server.close();
+      for (const { socket } of this.#connections) socket.destroy();
+      await closed;
     }
   }
 }
@@ -64,7 +56,8 @@ export class Xenstored {
 class Connection {
   readonly #xenstored: Xenstored;
   readonly socket: Socket;
-  readonly #watches = new Map<string, Watch>();
+  /** Functions that remove the watches, by path and token. */
+  readonly #watches = new Map<string, () => void>();
   /** Messages that a fault holds back. */
   readonly #held: Buffer[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -89,7 +82,7 @@ class Connection {
   /** Releases what belongs to the connection, after it was closed. */
   end(): void {
     clearTimeout(this.#timer);
-    for (const watch of this.#watches.values()) this.#xenstored.store.unwatch(watch);
+    for (const unwatch of this.#watches.values()) unwatch();
   }
 
   /** Sends the messages that a fault has held back. */
@@ -184,8 +177,7 @@ class Connection {
 
   #unwatch(path: string, token: string): void {
     const key = `${path}\0${token}`;
-    const watch = this.#watches.get(key);
-    if (watch) this.#xenstored.store.unwatch(watch);
+    this.#watches.get(key)?.();
     this.#watches.delete(key);
   }
 
