@@ -17,7 +17,7 @@ const RIGHT_MARGIN = 150;
  */
 export function drawChart(results: readonly Result[], machine: string): string {
   const shown = results.filter(
-    ({ name }) => !/require|connect\(\)|not open|[56] counters/.test(name),
+    ({ name }) => !/require|connect\(\)|not open|[56] counters|libxenstore in C/.test(name),
   );
   const least = Math.min(...shown.map(({ nanoseconds }) => nanoseconds)) / 2;
   const most = Math.max(...shown.map(({ nanoseconds }) => nanoseconds));

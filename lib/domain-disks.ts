@@ -5,21 +5,8 @@ import { XenError } from './errors';
 import type { Host } from './host';
 import { Counter, NUMBERS, type Vbd } from './native';
 import type { Query, XenstoreClient } from './xenstore/client';
-import {
-  diskNodes,
-  locateDisks,
-  ownLocation,
-  toDiskInfos,
-  type DiskInfo,
-  type DiskLocation,
-} from './xenstore/disks';
-import {
-  confirmRunning,
-  identityNodes,
-  isSameDomain,
-  toIdentities,
-  type DomainIdentity,
-} from './xenstore/domains';
+import { ownLocation, type DiskInfo } from './xenstore/disks';
+import type { DomainNodes } from './xenstore/domain-nodes';
 
 /** A disk that could not be opened, and why. */
 export interface SkippedDisk {
@@ -27,59 +14,28 @@ export interface SkippedDisk {
   readonly error: XenError;
 }
 
-/** How many paths are remembered with the disk that they are: disks have few names. */
+/** How many paths are kept with the disk that they name: a disk has few names. */
 const MAX_PATHS = 1024;
 
 /**
- * Finds the disks of one domain, and holds those that are open.
+ * Opens the disks of one domain, and holds those that are open.
  *
- * The statistics of a disk are opened before xenstore is asked what the disk is. The kernel makes a
- * device after its nodes, and a descriptor never goes over to another device: what is open is the disk
- * that is described afterwards, or it is removed, and reading it fails.
+ * The statistics of a disk are opened before its nodes are read. The kernel makes a device after its
+ * nodes, and a descriptor never changes to another device. So the statistics that are open are those of
+ * the disk that is described afterwards; or the device is removed, and reading it fails.
  */
 export class DomainDisks implements DiskOwner {
   readonly #host: Host;
   readonly #xenstore: XenstoreClient;
-  #identity: DomainIdentity;
+  readonly #nodes: DomainNodes;
   readonly #byDevid = new Map<number, Disk>();
-  /** By every path that they were asked for by. */
+  /** By every path by which a disk was opened. */
   readonly #byPath = new Map<string, Disk>();
 
-  constructor(host: Host, xenstore: XenstoreClient, identity: DomainIdentity) {
+  constructor(host: Host, xenstore: XenstoreClient, nodes: DomainNodes) {
     this.#host = host;
     this.#xenstore = xenstore;
-    this.#identity = identity;
-  }
-
-  get domid(): number {
-    return this.#identity.domid;
-  }
-
-  /** The domain, as xenstore last described it. */
-  get identity(): DomainIdentity {
-    return this.#identity;
-  }
-
-  /** What the domain is called in errors. */
-  get label(): string {
-    return this.#identity.name ?? String(this.domid);
-  }
-
-  /** Takes a newer description of the domain, if it is the same domain. */
-  update(identity: DomainIdentity): boolean {
-    const isSame = isSameDomain(this.#identity, identity);
-    if (isSame) this.#identity = identity;
-    return isSame;
-  }
-
-  /** @throws XenError `ERR_XEN_DOMAIN_NOT_RUNNING`. */
-  checkRunning(): void {
-    this.#describe(this.#xenstore.query(), []);
-  }
-
-  /** What all disks are. */
-  describeAll(query = this.#xenstore.query()): DiskInfo[] {
-    return this.#describe(query, this.#locate(query));
+    this.#nodes = nodes;
   }
 
   /** The disk that was opened by this path. It may be gone since. */
@@ -94,16 +50,16 @@ export class DomainDisks implements DiskOwner {
    */
   open(query: Query, path: string): Disk {
     let disk = this.#open(query, path);
-    // another one may have taken its place while it was described
+    // another disk may have replaced it while its nodes were read
     if (!disk.tryFill(NUMBERS, Counter.rdReq)) disk = this.#open(query, path);
     if (this.#byPath.size >= MAX_PATHS) this.#byPath.clear();
     this.#byPath.set(path, disk);
     return disk;
   }
 
-  /** Opens all disks, and gives those that could not be opened apart. */
+  /** Opens all disks. Those that cannot be opened are in `skipped`. */
   openAll(query: Query): { disks: Disk[]; skipped: SkippedDisk[] } {
-    const locations = this.#locate(query);
+    const locations = this.#nodes.locate(query);
     const disks = locations.flatMap(({ devid, backend }) => {
       const held = this.#byDevid.get(devid);
       const isHeld = held?.info.backend === backend && held.tryFill(NUMBERS, Counter.rdReq);
@@ -113,7 +69,7 @@ export class DomainDisks implements DiskOwner {
     const vbds = new Map(rest.map(({ devid }) => [devid, this.#openVbd(devid)]));
     const skipped: SkippedDisk[] = [];
     try {
-      for (const info of this.#describe(query, rest)) {
+      for (const info of this.#nodes.describe(query, rest)) {
         try {
           disks.push(this.#keep(info, vbds.get(info.devid)));
         } catch (error) {
@@ -130,10 +86,10 @@ export class DomainDisks implements DiskOwner {
   reopen(disk: Disk, query = this.#xenstore.query()): void {
     const now = this.#openDevid(query, disk.devid, disk);
     if (now === disk) return;
-    if (now === undefined) throw this.#noSuchDisk(query, disk.name);
-    throw this.#invalidPath(
+    if (now === undefined) throw this.#nodes.noSuchDisk(query, disk.name);
+    throw this.#nodes.invalidPath(
       disk.name,
-      `it is another disk of domain ${this.label} now: open that one`,
+      `it is another disk of domain ${this.#nodes.label} now: open that one`,
     );
   }
 
@@ -145,23 +101,23 @@ export class DomainDisks implements DiskOwner {
 
   #open(query: Query, path: string): Disk {
     const isSource = path.startsWith('/');
-    const devid = isSource ? this.#findSource(query, path) : devidOf(path);
+    const devid = isSource ? this.#nodes.findSource(query, path) : devidOf(path);
     const disk = devid === undefined ? undefined : this.#openDevid(query, devid);
-    // the source may be another disk's since it was found
+    // another disk may have got this devid since the source was found
     if (disk !== undefined && (!isSource || disk.info.source === path)) return disk;
-    throw this.#noSuchDisk(query, path);
+    throw this.#nodes.noSuchDisk(query, path);
   }
 
   /** The disk with this devid; undefined if there is none. */
   #openDevid(query: Query, devid: number, former?: Disk): Disk | undefined {
     const vbd = this.#openVbd(devid);
     try {
-      const own = ownLocation(this.#host.ownDomid, 'vbd', this.domid, devid);
-      let [info] = this.#describe(query, [own]);
+      const own = ownLocation(this.#host.ownDomid, 'vbd', this.#nodes.domid, devid);
+      let [info] = this.#nodes.describe(query, [own]);
       if (info === undefined) {
         // blkback does not serve it here
-        const located = this.#locate(query).filter((disk) => disk.devid === devid);
-        [info] = this.#describe(query, located);
+        const located = this.#nodes.locate(query).filter((disk) => disk.devid === devid);
+        [info] = this.#nodes.describe(query, located);
       }
       return info && this.#keep(info, vbd, former);
     } finally {
@@ -169,44 +125,15 @@ export class DomainDisks implements DiskOwner {
     }
   }
 
-  #locate(query: Query): DiskLocation[] {
-    return locateDisks(query, this.#host.ownDomid, this.domid);
-  }
-
-  /**
-   * What these disks are, of a domain that is running; one that has gone meanwhile is left out.
-   *
-   * @throws XenError `ERR_XEN_DOMAIN_NOT_RUNNING`.
-   */
-  #describe(query: Query, locations: readonly DiskLocation[]): DiskInfo[] {
-    const { ownDomid } = this.#host;
-    const disks = diskNodes(locations);
-    // the domain last: if it is the same, the disks are its disks
-    const nodes = [...disks, ...identityNodes([this.domid])];
-    // xenstored does not tell a driver domain
-    const values = query.read(nodes, ownDomid === 0 ? nodes.length : disks.length);
-    const [identity] = toIdentities([this.domid], values.slice(disks.length));
-    const running = identity && confirmRunning(query, ownDomid, identity);
-    if (running === undefined || !this.update(running)) {
-      this.close();
-      throw new XenError(
-        'ERR_XEN_DOMAIN_NOT_RUNNING',
-        `domain is not running (${this.label}, which had the domid ${this.domid})`,
-        { domid: this.domid },
-      );
-    }
-    return toDiskInfos(running, locations, values);
-  }
-
   #openVbd(devid: number): OpenedVbd {
     const { native, sysfs } = this.#host;
-    return new OpenedVbd(new native.Vbd(devicesDirectory(sysfs), this.domid, devid));
+    return new OpenedVbd(new native.Vbd(devicesDirectory(sysfs), this.#nodes.domid, devid));
   }
 
   /**
-   * The disk that reads from these statistics: the one that there is, if it is that disk, or a new one.
+   * The disk that reads these statistics: the held one, if it is the same disk, or a new one.
    *
-   * @param former - a disk to be opened again: it goes before the one that there is.
+   * @param former - a disk to be opened again: it is preferred to the held one.
    */
   #keep(info: DiskInfo, opened: OpenedVbd | undefined, former?: Disk): Disk {
     checkReadable(info, this.#host.ownDomid);
@@ -238,39 +165,15 @@ export class DomainDisks implements DiskOwner {
     if (info.source !== undefined) return error;
     return new XenError(
       'ERR_XEN_STATS_UNAVAILABLE',
-      `cannot open bus path: disk ${name} of domain ${this.label} is an empty drive, which has no statistics`,
+      `cannot open bus path: disk ${name} of domain ${this.#nodes.label} is an empty drive, which has no statistics`,
       { domid, disk: name, cause: error },
     );
-  }
-
-  #findSource(query: Query, path: string): number | undefined {
-    const matching = this.describeAll(query).filter(({ source }) => source === path);
-    if (matching.length > 1) {
-      throw this.#invalidPath(
-        path,
-        `it is the source of ${listNames(matching)} of domain ${this.label}`,
-      );
-    }
-    return matching[0]?.devid;
-  }
-
-  #noSuchDisk(query: Query, path: string): XenError {
-    const disks = this.describeAll(query);
-    const what = disks.length === 0 ? 'no disks' : listNames(disks);
-    return this.#invalidPath(path, `domain ${this.label} has ${what}`);
-  }
-
-  #invalidPath(path: string, why: string): XenError {
-    return new XenError('ERR_XEN_INVALID_DISK', `invalid path: ${path} (${why})`, {
-      domid: this.domid,
-      disk: path,
-    });
   }
 }
 
 /** Statistics that are closed again unless a disk takes them over. */
 class OpenedVbd {
-  /** Why they are not open: 0 if they are. */
+  /** Why they are not open; 0 if they are. */
   readonly failure: number;
   #vbd: Vbd | undefined;
 
@@ -290,8 +193,4 @@ class OpenedVbd {
   close(): void {
     this.#vbd?.close();
   }
-}
-
-function listNames(disks: readonly DiskInfo[]): string {
-  return disks.map(({ name }) => name).join(', ');
 }

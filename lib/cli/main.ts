@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { connect, type Connection, type SectorSize } from '..';
-import { startDemoHost } from './demo';
 import { devid } from './devid';
 import { list } from './list';
 import { serve } from './serve';
@@ -134,7 +133,9 @@ function version(): string {
 
 async function withConnection(values: Values, isLive: boolean, act: Action): Promise<Output> {
   const sectorSize = parseSectorSize(values['sector-size']);
-  const demo = values.demo === true ? await startDemoHost(isLive) : undefined;
+  // loads the simulator only for --demo: other commands run without it
+  const demo =
+    values.demo === true ? await (await import('./demo.js')).startDemoHost(isLive) : undefined;
   try {
     const xen = connect({
       xenstore: values.xenstore,

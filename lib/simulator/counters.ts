@@ -9,42 +9,31 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-/** blkback's counters, in the order in which the kernel makes their files. */
-export const COUNTERS = [
-  'oo_req',
-  'rd_req',
-  'wr_req',
-  'f_req',
-  'ds_req',
-  'rd_sect',
-  'wr_sect',
-] as const;
-
 /** The name of a counter's file. */
-export type Counter = (typeof COUNTERS)[number];
+export type Counter = 'oo_req' | 'rd_req' | 'wr_req' | 'f_req' | 'ds_req' | 'rd_sect' | 'wr_sect';
 
 /** All counters of a disk: requests, and sectors of 512 bytes. Each is 0 to 2^64 - 1. */
 export type Counters = Record<Counter, bigint>;
 
-/** What a guest did with a disk. */
+/** A guest's I/O on a disk. */
 export interface Io {
-  /** Requests to read; default: as many as it takes at 64 KiB each. */
+  /** Read requests. Default: as many as the bytes need at 64 KiB each. */
   readonly reads?: number;
-  /** Bytes read by all of them, a multiple of 512. */
+  /** Bytes of all read requests, a multiple of 512. */
   readonly readBytes?: number;
-  /** Requests to write; default: as many as it takes at 64 KiB each. */
+  /** Write requests. Default: as many as the bytes need at 64 KiB each. */
   readonly writes?: number;
-  /** Bytes written by all of them, a multiple of 512. */
+  /** Bytes of all write requests, a multiple of 512. */
   readonly writeBytes?: number;
   readonly flushes?: number;
   readonly discards?: number;
-  /** How often a request had to wait because the backend was busy. */
+  /** How often a request waited because the backend was busy. */
   readonly delayed?: number;
 }
 
 const REQUEST_BYTES = 65536;
 
-/** How blkback counts it: sectors have 512 bytes, whatever the disk says. */
+/** Returns what blkback adds to its counters. Its sectors have 512 bytes, whatever the disk's have. */
 export function countIo(io: Io): Counters {
   const { readBytes = 0, writeBytes = 0, flushes = 0, discards = 0, delayed = 0 } = io;
   const { reads = Math.ceil(readBytes / REQUEST_BYTES) } = io;
@@ -62,45 +51,32 @@ export function countIo(io: Io): Counters {
 
 const ZERO = countIo({});
 
-/** The kernel counts in 64 bits, and then from 0 again. */
+/** blkback's counters, in the order in which the kernel creates their files. */
+export const COUNTERS = Object.keys(ZERO) as readonly Counter[];
+
+/** The kernel's counters have 64 bits, and continue at 0. */
 const MASK = 2n ** 64n - 1n;
 
-interface CounterFile {
-  readonly descriptor: number;
-  text: string;
-}
-
-/** A device's folder on a bus of its own, with the statistics of its disk if it is to have any. */
-export class DeviceFolder {
-  readonly #folder: string;
-  readonly #workshop: string;
-  readonly #files = new Map<Counter, CounterFile>();
+/** The sysfs directory of a disk that blkback serves, with a file for each counter. */
+export class CounterFiles {
+  readonly #directory: string;
+  /** Where the directory is created and removed, so that no reader sees a part of it. */
+  readonly #hidden: string;
+  readonly #files = new Map<Counter, { readonly descriptor: number; text: string }>();
   readonly #values = { ...ZERO };
 
-  /**
-   * @param bus - the folder that has `devices`.
-   * @param device - its name there: `vbd-1-51712`.
-   * @param values - what its counters begin with; default: 0.
-   */
-  constructor(bus: string, device: string, hasStatistics: boolean, values: Partial<Counters> = {}) {
-    this.#folder = join(bus, 'devices', device);
-    this.#workshop = join(bus, `${device}.workshop`);
-    // made elsewhere and moved, so that nobody sees half of it
-    mkdirSync(hasStatistics ? join(this.#workshop, 'statistics') : this.#workshop, {
-      recursive: true,
-    });
-    if (hasStatistics) {
-      for (const counter of COUNTERS) {
-        const path = join(this.#workshop, 'statistics', counter);
-        this.#files.set(counter, { descriptor: openSync(path, 'wx', 0o444), text: '' });
-      }
-      this.set(values);
+  /** @param device - its name in the directory `devices` of the bus: `vbd-1-51712`. */
+  constructor(bus: string, device: string, values: Partial<Record<Counter, number | bigint>> = {}) {
+    this.#directory = join(bus, 'devices', device);
+    this.#hidden = join(bus, `${device}.hidden`);
+    const statistics = join(this.#hidden, 'statistics');
+    mkdirSync(statistics, { recursive: true });
+    for (const counter of COUNTERS) {
+      const descriptor = openSync(join(statistics, counter), 'wx', 0o444);
+      this.#files.set(counter, { descriptor, text: '' });
     }
-    renameSync(this.#workshop, this.#folder);
-  }
-
-  get hasStatistics(): boolean {
-    return this.#files.size > 0;
+    this.set(values);
+    renameSync(this.#hidden, this.#directory);
   }
 
   get values(): Counters {
@@ -108,14 +84,20 @@ export class DeviceFolder {
   }
 
   /** Sets some counters, each to 0 to 2^64 - 1. */
-  set(values: Partial<Counters>): void {
-    Object.assign(this.#values, values);
-    for (const [counter, file] of this.#files) this.#write(file, `${this.#values[counter]}\n`);
-  }
-
-  /** Sets all counters to 0. */
-  reset(): void {
-    this.set(ZERO);
+  set(values: Partial<Record<Counter, number | bigint>>): void {
+    for (const [counter, value] of Object.entries(values)) {
+      this.#values[counter as Counter] = BigInt(value);
+    }
+    for (const [counter, file] of this.#files) {
+      const text = `${this.#values[counter]}\n`;
+      if (text === file.text) continue;
+      // A reader can have the file open, and must never read an empty or a shortened number. Node's file
+      // functions read as many bytes as the file had first, so the file grows before a longer text comes.
+      if (text.length > file.text.length) ftruncateSync(file.descriptor, text.length);
+      writeSync(file.descriptor, text, 0);
+      if (text.length < file.text.length) ftruncateSync(file.descriptor, text.length);
+      file.text = text;
+    }
   }
 
   /** Adds to the counters. */
@@ -125,27 +107,14 @@ export class DeviceFolder {
     this.set(sums);
   }
 
-  /** Takes the folder away. Who holds its files open reads nothing more, where sysfs says ENODEV. */
+  /** Removes the directory. A reader of an open file reads nothing more, where sysfs returns ENODEV. */
   remove(): void {
-    renameSync(this.#folder, this.#workshop);
-    rmSync(this.#workshop, { recursive: true });
+    renameSync(this.#directory, this.#hidden);
+    rmSync(this.#hidden, { recursive: true });
     for (const { descriptor } of this.#files.values()) {
       ftruncateSync(descriptor, 0);
       closeSync(descriptor);
     }
     this.#files.clear();
-  }
-
-  /**
-   * In place: who holds the file open may read it at any moment, and never finds it empty. It has its
-   * new length before a longer text comes, since a reader goes by the length that it saw first, and
-   * would take the beginning of a number for the number.
-   */
-  #write(file: CounterFile, text: string): void {
-    if (text === file.text) return;
-    if (text.length > file.text.length) ftruncateSync(file.descriptor, text.length);
-    writeSync(file.descriptor, text, 0);
-    if (text.length < file.text.length) ftruncateSync(file.descriptor, text.length);
-    file.text = text;
   }
 }

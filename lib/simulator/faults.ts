@@ -1,31 +1,13 @@
-import {
-  checkAnswers,
-  checkErrorWord,
-  checkHeldAnswers,
-  checkSlowAnswers,
-  type Answers,
-  type HeldAnswers,
-  type SlowAnswers,
-} from './options';
+import { outOfRange } from '../errors';
 
-/** What a xenstored does wrong. */
+/** A fault of a simulated xenstored. */
 export type Fault =
-  | { readonly kind: 'down' }
-  | (HeldAnswers & { readonly kind: 'hold' })
-  | (HeldAnswers & { readonly kind: 'hangUp' })
-  | (SlowAnswers & { readonly kind: 'trickle' })
-  | (Answers & { readonly kind: 'error'; readonly error: string });
+  | { readonly kind: 'down' | 'hold' | 'refuse' }
+  | { readonly kind: 'slow'; readonly delayMs: number };
 
 /**
- * What can go wrong with the xenstored of a simulated host, one thing at a time: each replaces the one
- * before, until {@link Faults.clear}. All but `down` may be about some answers only.
- *
- * @example
- * ```ts
- * await host.faults.hold(); // xenstored hangs
- * xen.domains(); // throws ERR_XENSTORE_TIMEOUT
- * await host.faults.clear();
- * ```
+ * Faults of a simulated host's xenstored. A fault replaces the one before, and ends with
+ * {@link Faults.clear}.
  */
 export class Faults {
   readonly #set: (fault: Fault | undefined) => Promise<void>;
@@ -35,40 +17,32 @@ export class Faults {
     this.#set = set;
   }
 
-  /** It is killed: clients are cut off, and nobody listens. What it knows it knows again afterwards. */
+  /** Stops xenstored: its clients are disconnected, and new ones cannot connect. It keeps its nodes. */
   async down(): Promise<void> {
     return this.#set({ kind: 'down' });
   }
 
-  /** It hangs: an answer does not come, and nothing after it, until all this is over. */
-  async hold(answers: HeldAnswers = {}): Promise<void> {
-    return this.#set({ kind: 'hold', ...checkHeldAnswers('answers', answers) });
-  }
-
-  /** It cuts the client off in place of an answer, or in the middle of it. */
-  async hangUp(answers: HeldAnswers = {}): Promise<void> {
-    return this.#set({ kind: 'hangUp', ...checkHeldAnswers('answers', answers) });
-  }
-
-  /** It is slow: an answer comes byte by byte, and so does what is sent after it. */
-  async trickle(answers: SlowAnswers = {}): Promise<void> {
-    return this.#set({ kind: 'trickle', ...checkSlowAnswers('answers', answers) });
+  /** Lets xenstored hang: it accepts requests, and sends nothing until the fault ends. */
+  async hold(): Promise<void> {
+    return this.#set({ kind: 'hold' });
   }
 
   /**
-   * It answers with an error.
+   * Makes xenstored slow: before each response or watch event, it waits.
    *
-   * @param error - its word: `EACCES`, or one that nobody knows.
+   * @param delayMs - more than 0, in milliseconds.
    */
-  async error(error: string, answers: Answers = {}): Promise<void> {
-    return this.#set({
-      kind: 'error',
-      error: checkErrorWord('error', error),
-      ...checkAnswers('answers', answers),
-    });
+  async slow(delayMs: number): Promise<void> {
+    if (!(delayMs > 0)) throw outOfRange('delayMs', 'more than 0', delayMs);
+    return this.#set({ kind: 'slow', delayMs });
   }
 
-  /** All is well again: what was held is sent, and who asks is answered. */
+  /** Lets xenstored refuse every request with the error EACCES. */
+  async refuse(): Promise<void> {
+    return this.#set({ kind: 'refuse' });
+  }
+
+  /** Ends the fault. Responses and watch events that are due are sent. */
   async clear(): Promise<void> {
     return this.#set(undefined);
   }

@@ -1,110 +1,86 @@
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { join, resolve } from 'node:path';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { outOfRange } from '../errors';
 import type { Counters, Io } from './counters';
 import { Faults } from './faults';
 import {
   checkCounters,
   checkDisk,
-  checkDiskName,
-  checkDomid,
   checkGuest,
   checkHost,
   checkIo,
-  checkNodePath,
-  checkNodeValue,
-  checkWorkload,
   type CounterOptions,
   type DiskOptions,
   type GuestOptions,
   type HostOptions,
   type WorkloadOptions,
-  type XenstoreRequest,
 } from './options';
 import type { Simulation, SimulationOptions } from './simulation';
-import type { Answer, Command, Question } from './worker';
+import type { Call, Command, Result } from './worker';
 
-/** The longest path that a Unix socket can have, in bytes. */
+/** The maximum length of a Unix socket's path, in bytes. */
 const MAX_SOCKET_PATH = 107;
 
 const SOCKET = 'xenstored.sock';
 
-/** What is left to remove if the process ends without {@link SimulatedHost.stop}. */
+/** Paths to remove if the process ends without {@link SimulatedHost.stop}. */
 const leftovers = new Set<string>();
 process.on('exit', () => {
   for (const path of leftovers) rmSync(path, { recursive: true, force: true });
 });
 
 /**
- * A Xen host that is none: a xenstored on a Unix socket, and folders as sysfs has them, with guests
- * and disks whose counters move. For the tests of programs that use this package, where there is no
- * Xen.
+ * A simulated Xen host, for tests of programs that use this package: a xenstored on a Unix socket, and
+ * directories as in sysfs, with guests and disks whose counters move.
  *
- * It runs on a thread of its own, which does not keep the process alive.
- *
- * @example
- * ```ts
- * const host = await SimulatedHost.start({
- *   guests: [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/vg/web1' }] }],
- * });
- * const xen = connect(host.connectOptions);
- * await host.io(1, 'xvda', { reads: 2, readBytes: 8192 });
- * xen.domain('web1').blockStats('xvda'); // { rdReq: 2, rdBytes: 8192, ... }
- * xen.close();
- * await host.stop();
- * ```
+ * It runs on a worker thread, which does not keep the process alive. docs/simulator.md has examples.
  */
 export class SimulatedHost {
-  /** What to give to `connect()`. */
+  /** Options for `connect()`. */
   readonly connectOptions: { readonly xenstore: string; readonly sysfs: string };
-  /** What can go wrong with its xenstored. */
+  /** Faults of its xenstored. */
   readonly faults = new Faults((fault) => this.#call('setFault', fault));
   readonly #worker: Worker;
-  readonly #made: readonly string[];
-  readonly #waiting = new Map<number, (answer: Answer) => void>();
-  #lastId = 0;
-  #end: string | undefined;
-  #stopped: Promise<void> | undefined;
+  /** The files and directories to remove at the end. */
+  readonly #created: string[];
+  /** Why no call is possible any more. */
+  #ended: string | undefined;
 
-  private constructor(options: SimulationOptions, made: readonly string[]) {
+  private constructor(options: SimulationOptions, created: string[]) {
     const { xenstore, sysfs } = options;
     this.connectOptions = { xenstore, sysfs };
-    this.#made = made;
+    this.#created = created;
+    for (const path of created) leftovers.add(path);
     this.#worker = new Worker(join(__dirname, 'worker.js'), { workerData: options });
     this.#worker.unref();
-    this.#worker.on('message', (answer: Answer) => {
-      this.#settle(answer);
-    });
     this.#worker.on('error', (error) => {
-      this.#fail(`the simulated host broke down: ${String(error)}`);
-    });
-    this.#worker.on('exit', () => {
-      this.#fail('the simulated host has been stopped');
+      this.#ended = `the simulated host failed: ${String(error)}`;
     });
   }
 
   /**
    * Starts a host, with Domain-0 and these guests.
    *
-   * @throws TypeError, RangeError or XenError if it cannot be such a host; RangeError if the folder's
-   * path is too long for a Unix socket in it.
+   * @throws TypeError, RangeError or XenError for invalid options; RangeError if the directory's path is
+   * too long for a Unix socket in it.
    */
   static async start(options: HostOptions = {}): Promise<SimulatedHost> {
-    const { domid = 0, toolstack = 'xl', guests = [], folder } = checkHost('options', options);
-    const root = makeFolder(folder);
+    checkHost(options);
+    const { domid = 0, toolstack = 'xl', guests = [], folder } = options;
+    const root = createDirectory(folder);
     const xenstore = join(root, SOCKET);
     const sysfs = join(root, 'sys');
-    // fails if another host lives there, and before anything of that one is ours to remove
+    // throws if another host uses the directory, before anything of that host would be removed
     mkdirSync(sysfs);
-    // a folder of the caller's keeps what else is in it, one of ours goes
-    const made = folder === undefined ? [root] : [xenstore, sysfs];
-    for (const path of made) leftovers.add(path);
-    const host = new SimulatedHost({ xenstore, sysfs, domid, toolstack }, made);
+    // other files in the caller's directory stay
+    const created = folder === undefined ? [root] : [xenstore, sysfs];
+    const host = new SimulatedHost({ xenstore, sysfs, domid, toolstack }, created);
     try {
       await host.#call('start');
-      for (const guest of guests) await host.#call('addGuest', guest);
+      for (const guest of guests) await host.addGuest(guest);
       return host;
     } catch (error) {
       await host.stop();
@@ -112,68 +88,57 @@ export class SimulatedHost {
     }
   }
 
-  /** Starts a guest with its disks, and says which domid and uuid it got. */
+  /** Starts a guest with its disks, and returns its domid and its UUID. */
   async addGuest(guest: GuestOptions): Promise<{ domid: number; uuid: string }> {
-    return this.#call('addGuest', checkGuest('guest', guest));
+    checkGuest(guest);
+    return this.#call('addGuest', guest);
   }
 
-  /** Ends a guest: nothing is left of it or of its disks. */
+  /** Stops a guest, and removes its nodes and its disks. */
   async removeGuest(domid: number): Promise<void> {
-    return this.#call('removeGuest', checkDomid('domid', domid));
+    return this.#call('removeGuest', domid);
   }
 
-  /** Plugs a disk in. */
+  /** Attaches a disk. */
   async attachDisk(domid: number, disk: DiskOptions): Promise<void> {
-    return this.#call('attachDisk', checkDomid('domid', domid), checkDisk('disk', disk));
+    checkDisk(disk);
+    return this.#call('attachDisk', domid, disk);
   }
 
-  /** Plugs a disk out. */
+  /** Detaches a disk. */
   async detachDisk(domid: number, disk: string): Promise<void> {
-    return this.#call('detachDisk', checkDomid('domid', domid), checkDiskName('disk', disk));
+    return this.#call('detachDisk', domid, disk);
   }
 
-  /** The guest's driver connects: only now xenstore says how large the disk and its sectors are. */
+  /** Connects the guest's frontend: xenstore has the sizes of the disk and of its sectors from now on. */
   async connectFrontend(domid: number, disk: string): Promise<void> {
-    return this.#call('connectFrontend', checkDomid('domid', domid), checkDiskName('disk', disk));
+    return this.#call('connectFrontend', domid, disk);
   }
 
-  /** The guest's driver lets go of the disk: its counters are 0 from then on. */
+  /** Disconnects the guest's frontend: the disk's counters become 0. */
   async disconnectFrontend(domid: number, disk: string): Promise<void> {
-    return this.#call(
-      'disconnectFrontend',
-      checkDomid('domid', domid),
-      checkDiskName('disk', disk),
-    );
+    return this.#call('disconnectFrontend', domid, disk);
   }
 
-  /** A disk's counters: requests, and sectors of 512 bytes. */
+  /** Returns a disk's counters: requests, and sectors of 512 bytes. */
   async counters(domid: number, disk: string): Promise<Counters> {
-    return this.#call('counters', checkDomid('domid', domid), checkDiskName('disk', disk));
+    return this.#call('counters', domid, disk);
   }
 
-  /** Sets some of a disk's counters, and leaves the others as they are. */
+  /** Sets some of a disk's counters. */
   async setCounters(domid: number, disk: string, counters: CounterOptions): Promise<void> {
-    return this.#call(
-      'setCounters',
-      checkDomid('domid', domid),
-      checkDiskName('disk', disk),
-      checkCounters('counters', counters),
-    );
+    checkCounters(counters);
+    return this.#call('setCounters', domid, disk, counters);
   }
 
-  /** Lets a guest use a disk: its counters move as blkback moves them. */
+  /** Performs a guest's I/O: adds to the disk's counters as blkback does. */
   async io(domid: number, disk: string, io: Io): Promise<void> {
-    return this.#call(
-      'io',
-      checkDomid('domid', domid),
-      checkDiskName('disk', disk),
-      checkIo('io', io),
-    );
+    checkIo(io);
+    return this.#call('io', domid, disk, io);
   }
 
-  /** Lets every guest use every disk that it can, until {@link stopWorkload}. */
-  async startWorkload(options: WorkloadOptions = {}): Promise<void> {
-    const { intervalMs = 100, seed = 1 } = checkWorkload('options', options);
+  /** Starts I/O of every guest on every connected disk, until {@link stopWorkload}. */
+  async startWorkload({ intervalMs = 100, seed = 1 }: WorkloadOptions = {}): Promise<void> {
     return this.#call('startWorkload', intervalMs, seed);
   }
 
@@ -182,92 +147,69 @@ export class SimulatedHost {
   }
 
   /**
-   * Writes a node of xenstore, and makes its parents.
+   * Writes a node of xenstore, and creates its missing parents.
    *
-   * @param path - a relative one is below the own domain's folder, here and in the calls below.
+   * @param path - absolute, or relative to the own domain's directory, as in the methods below.
    */
   async write(path: string, value: string | Uint8Array): Promise<void> {
-    return this.#call('write', checkNodePath('path', path), checkNodeValue('value', value));
+    return this.#call('write', path, value);
   }
 
-  /** A node's value as text; undefined if there is no such node. */
+  /** Returns a node's value as text; undefined if the node does not exist. */
   async read(path: string): Promise<string | undefined> {
-    return this.#call('read', checkNodePath('path', path));
+    return this.#call('read', path);
   }
 
-  /** The names of a node's children; undefined if there is no such node. */
+  /** Returns the names of a node's children; undefined if the node does not exist. */
   async list(path: string): Promise<string[] | undefined> {
-    return this.#call('list', checkNodePath('path', path));
+    return this.#call('list', path);
   }
 
-  /** Removes a node and all below it. */
+  /** Removes a node and all nodes below it. */
   async remove(path: string): Promise<void> {
-    return this.#call('remove', checkNodePath('path', path));
+    return this.#call('remove', path);
   }
 
-  /** What clients have asked of xenstored since the last call of this, but the last 10,000 at most. */
-  async requests(): Promise<XenstoreRequest[]> {
-    return this.#call('requests');
-  }
-
-  /** Hangs up on all clients, ends the thread and removes its files. Again, it does nothing. */
-  stop(): Promise<void> {
-    this.#stopped ??= this.#stop();
-    return this.#stopped;
+  /** Disconnects all clients, ends the worker thread and removes the files. A second call does nothing. */
+  async stop(): Promise<void> {
+    this.#ended ??= 'the simulated host has been stopped';
+    await this.#worker.terminate();
+    for (const path of this.#created.splice(0)) {
+      rmSync(path, { recursive: true, force: true });
+      leftovers.delete(path);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
 
-  async #stop(): Promise<void> {
-    // a thread that broke down needs no asking
-    if (this.#end === undefined) await this.#call('stop').catch(() => undefined);
-    await this.#worker.terminate();
-    for (const path of this.#made) {
-      rmSync(path, { recursive: true, force: true });
-      leftovers.delete(path);
-    }
-  }
-
   async #call<C extends Command>(
     command: C,
     ...args: Parameters<Simulation[C]>
   ): Promise<Awaited<ReturnType<Simulation[C]>>> {
-    if (this.#end !== undefined) throw new Error(this.#end);
-    this.#lastId += 1;
-    const question: Question = { id: this.#lastId, command, args };
-    const { result, error } = await new Promise<Answer>((answered) => {
-      this.#waiting.set(question.id, answered);
-      this.#worker.ref();
-      this.#worker.postMessage(question);
-    });
-    // made here, for the caller to be in its stack
-    if (error) throw Object.assign(new Error(error.message), error);
-    return result as Awaited<ReturnType<Simulation[C]>>;
-  }
-
-  #settle(answer: Answer): void {
-    this.#waiting.get(answer.id)?.(answer);
-    this.#waiting.delete(answer.id);
-    if (this.#waiting.size === 0) this.#worker.unref();
-  }
-
-  #fail(message: string): void {
-    this.#end ??= message;
-    for (const id of this.#waiting.keys())
-      this.#settle({ id, error: { message, code: undefined } });
+    if (this.#ended !== undefined) throw new Error(this.#ended);
+    // the port keeps the process alive until it is closed; the end of the worker closes it, too
+    const { port1, port2 } = new MessageChannel();
+    this.#worker.postMessage({ command, args, port: port2 } satisfies Call, [port2]);
+    const answers = [once(port1, 'message'), once(port1, 'close')];
+    const [result] = (await Promise.race(answers)) as [Result?];
+    port1.close();
+    if (!result) throw new Error('the simulated host has been stopped, or failed');
+    // created here, so that its stack has the caller
+    if (result.error) throw Object.assign(new Error(result.error.message), result.error);
+    return result.value as Awaited<ReturnType<Simulation[C]>>;
   }
 }
 
-function makeFolder(folder: string | undefined): string {
+function createDirectory(directory: string | undefined): string {
   const prefix = join(tmpdir(), 'xen-block-stats-');
-  const socket = join(resolve(folder ?? `${prefix}XXXXXX`), SOCKET);
-  if (Buffer.byteLength(socket) > MAX_SOCKET_PATH) {
-    const limit = `so short that ${socket} has at most ${MAX_SOCKET_PATH} bytes`;
-    throw outOfRange('options.folder', limit, dirname(socket));
+  const root = resolve(directory ?? `${prefix}XXXXXX`);
+  if (Buffer.byteLength(join(root, SOCKET)) > MAX_SOCKET_PATH) {
+    const limit = `so short that the path of ${SOCKET} in it has at most ${MAX_SOCKET_PATH} bytes`;
+    throw outOfRange('options.folder', limit, root);
   }
-  if (folder === undefined) return mkdtempSync(prefix);
-  mkdirSync(folder, { recursive: true });
-  return resolve(folder);
+  if (directory === undefined) return mkdtempSync(prefix);
+  mkdirSync(root, { recursive: true });
+  return root;
 }

@@ -1,43 +1,42 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { Simulation, type SimulationOptions } from './simulation';
 
 /*
- * The thread of a simulated host: it has an event loop of its own, because the calls of this package
- * wait for xenstored without letting the caller's event loop run.
+ * The worker thread of a simulated host. It needs an event loop of its own: a synchronous call of this
+ * package blocks the caller's event loop while it waits for xenstored.
  */
 
-/** What can be asked of the thread: the methods of the simulation. */
+/** A method of the simulation. */
 export type Command = keyof Simulation;
 
-/** A question to the thread. */
-export interface Question {
-  readonly id: number;
+/** A method call, sent to the worker. */
+export interface Call {
   readonly command: Command;
   readonly args: readonly unknown[];
+  /** Gets the result. */
+  readonly port: MessagePort;
 }
 
-/** Its answer. */
-export interface Answer {
-  readonly id: number;
-  readonly result?: unknown;
+/** The result of a call. */
+export interface Result {
+  readonly value?: unknown;
   readonly error?: { readonly message: string; readonly code: unknown };
 }
 
 const simulation = new Simulation(workerData as SimulationOptions);
 
-async function answer({ id, command, args }: Question): Promise<Answer> {
+async function execute({ command, args }: Call): Promise<Result> {
   try {
-    // the command's type is checked where it is sent
     const method = Reflect.get(simulation, command) as (...args: unknown[]) => unknown;
-    return { id, result: await method.apply(simulation, [...args]) };
+    return { value: await method.apply(simulation, [...args]) };
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;
-    return { id, error: { message, code } };
+    return { error: { message, code } };
   }
 }
 
-parentPort?.on('message', (question: Question) => {
-  void answer(question).then((reply) => {
-    parentPort?.postMessage(reply);
+parentPort?.on('message', (call: Call) => {
+  void execute(call).then((result) => {
+    call.port.postMessage(result);
   });
 });

@@ -1,74 +1,62 @@
 import type { Io } from './counters';
 
-/** What a guest does with a disk, on average, while the workload runs. */
+/** A guest's average I/O on a disk while the workload runs. */
 export interface Workload {
   /** Default: 40. */
   readonly readsPerSecond?: number;
-  /** Bytes of one request to read, a multiple of 512. Default: 16384. */
+  /** Bytes of a read request, a multiple of 512. Default: 16384. */
   readonly readBytes?: number;
   /** Default: 20. */
   readonly writesPerSecond?: number;
-  /** Bytes of one request to write, a multiple of 512. Default: 8192. */
+  /** Bytes of a write request, a multiple of 512. Default: 8192. */
   readonly writeBytes?: number;
   /** Default: 1. */
   readonly flushesPerSecond?: number;
   /** Default: 0. */
   readonly discardsPerSecond?: number;
-  /** How often a second a request has to wait because the backend is busy. Default: 0. */
+  /** How often a second a request waits because the backend is busy. Default: 0. */
   readonly delayedPerSecond?: number;
 }
 
-/** One disk's share of the workload: the same from the same seed, whatever the other disks do. */
+/** The I/O of one disk. The same seed gives the same I/O, independent of other disks. */
 export class WorkloadStream {
-  readonly #workload: Required<Workload>;
-  /** For each kind of request what is due, but not yet a whole one. */
+  readonly #workload: Workload;
+  /** Fractions of requests that are due, by kind. */
   readonly #due = new Map<string, number>();
+  /** The state of the generator of random numbers: not 0. */
   #state: number;
 
-  /** @param seed - integers that together make this stream unlike others. */
+  /** @param seed - integers that together select the random numbers. */
   constructor(workload: Workload, ...seed: number[]) {
-    this.#workload = {
-      readsPerSecond: 40,
-      readBytes: 16384,
-      writesPerSecond: 20,
-      writeBytes: 8192,
-      flushesPerSecond: 1,
-      discardsPerSecond: 0,
-      delayedPerSecond: 0,
-      ...workload,
-    };
-    this.#state = seed.reduce(
-      (hash, part) => Math.imul(hash ^ part, 0x9e3779b1) ^ (hash >>> 15),
-      1,
-    );
-    // zero would stay zero
-    if (this.#state === 0) this.#state = 1;
+    this.#workload = workload;
+    const hash = (sum: number, part: number) => Math.imul(sum ^ part, 0x9e3779b1) ^ (sum >>> 15);
+    this.#state = seed.reduce(hash, 1) || 1;
   }
 
-  /** What is done in the next so many seconds. */
+  /** Returns the I/O of the next interval. */
   next(seconds: number): Io {
-    const { readBytes, writeBytes, ...rates } = this.#workload;
-    const reads = this.#requests('reads', rates.readsPerSecond * seconds);
-    const writes = this.#requests('writes', rates.writesPerSecond * seconds);
+    const { readBytes = 16384, writeBytes = 8192, ...rates } = this.#workload;
+    const reads = this.#requests('reads', seconds, rates.readsPerSecond ?? 40);
+    const writes = this.#requests('writes', seconds, rates.writesPerSecond ?? 20);
     return {
       reads,
       readBytes: reads * readBytes,
       writes,
       writeBytes: writes * writeBytes,
-      flushes: this.#requests('flushes', rates.flushesPerSecond * seconds),
-      discards: this.#requests('discards', rates.discardsPerSecond * seconds),
-      delayed: this.#requests('delayed', rates.delayedPerSecond * seconds),
+      flushes: this.#requests('flushes', seconds, rates.flushesPerSecond ?? 1),
+      discards: this.#requests('discards', seconds, rates.discardsPerSecond ?? 0),
+      delayed: this.#requests('delayed', seconds, rates.delayedPerSecond ?? 0),
     };
   }
 
-  /** Half to one and a half of what is expected. */
-  #requests(kind: string, expected: number): number {
-    const due = (this.#due.get(kind) ?? 0) + expected * (0.5 + this.#random());
+  /** Returns a number of requests between half and one and a half of the average. */
+  #requests(kind: string, seconds: number, perSecond: number): number {
+    const due = (this.#due.get(kind) ?? 0) + seconds * perSecond * (0.5 + this.#random());
     this.#due.set(kind, due % 1);
     return Math.floor(due);
   }
 
-  /** From 0 to 1: Marsaglia's xorshift. */
+  /** Returns a number from 0 to 1: Marsaglia's xorshift. */
   #random(): number {
     this.#state ^= this.#state << 13;
     this.#state ^= this.#state >>> 17;

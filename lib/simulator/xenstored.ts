@@ -1,48 +1,29 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Fault } from './faults';
-import type { XenstoreRequest } from './options';
-import { FaultPlan, Outlet } from './outlet';
-import {
-  StoreError,
-  checkPath,
-  type Store,
-  type Transaction,
-  type Tree,
-  type Watch,
-} from './store';
-import { Decoder, MAX_PAYLOAD, MessageType, type Message } from './wire';
+import { StoreError, type Store } from './store';
+import { Decoder, MAX_PAYLOAD, MessageType, encode, type Message } from './wire';
 
-/** A client that reads none of this much, in bytes, is cut off. */
-const MAX_UNREAD = 16 * 2 ** 20;
-
-/** The longest relative path, in bytes. */
-const MAX_RELATIVE_PATH = 2048;
-
-/** So many requests are remembered. */
-const MAX_REQUESTS = 10000;
-
-/** Serves a store on a Unix socket, as xenstored does to the tools of one domain. */
+/**
+ * Serves a store on a Unix socket, as xenstored serves the tools of one domain. It supports what
+ * libxenstore needs to read, list, write, remove and watch nodes.
+ */
 export class Xenstored {
-  readonly #store: Store;
-  readonly #domid: number;
-  readonly #domids = new Set<number>();
-  readonly #path: string;
+  readonly store: Store;
+  /** The domain of all clients. */
+  readonly domid: number;
+  readonly #socketPath: string;
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
-  readonly #faults = new FaultPlan();
-  #requests: XenstoreRequest[] = [];
+  /** Set by {@link setFault}. */
+  fault: Fault | undefined;
 
-  /**
-   * @param domid - the domain that every client is in.
-   * @param path - of the socket.
-   */
-  constructor(store: Store, domid: number, path: string) {
-    this.#store = store;
-    this.#domid = domid;
-    this.#path = path;
+  constructor(store: Store, domid: number, socketPath: string) {
+    this.store = store;
+    this.domid = domid;
+    this.#socketPath = socketPath;
     this.#server = createServer((socket) => {
-      const connection = new Connection(this, this.#store, this.#domid, socket);
+      const connection = new Connection(this, socket);
       this.#connections.add(connection);
       socket.on('close', () => {
         this.#connections.delete(connection);
@@ -52,351 +33,181 @@ export class Xenstored {
   }
 
   async listen(): Promise<void> {
-    this.#server.listen(this.#path);
+    this.#server.listen(this.#socketPath);
     await once(this.#server, 'listening');
   }
 
-  /** Ends all connections too, and removes the socket. */
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#server.close(() => {
-        resolve();
-      });
-      for (const connection of this.#connections) connection.cut();
-    });
-  }
-
-  /** Does wrong in this way from now on, or in none. */
+  /** Replaces the fault. What the previous one held back is sent. */
   async setFault(fault: Fault | undefined): Promise<void> {
-    this.#faults.set(fault);
+    this.fault = fault;
     for (const connection of this.#connections) connection.release();
-    const listens = this.#server.listening;
-    if (fault?.kind === 'down') {
-      if (listens) await this.close();
-    } else if (!listens) {
-      await this.listen();
+    if (fault?.kind !== 'down') {
+      if (!this.#server.listening) await this.listen();
+    } else if (this.#server.listening) {
+      const closed = once(this.#server, 'close');
+      this.#server.close();
+      for (const { socket } of this.#connections) socket.destroy();
+      await closed;
     }
   }
-
-  /** Takes note of a request, and says what is to be wrong with its answer. */
-  note(request: XenstoreRequest): Fault | undefined {
-    this.#requests.push(request);
-    if (this.#requests.length > MAX_REQUESTS) this.#requests.shift();
-    return this.#faults.next(request.path);
-  }
-
-  /** The last requests, each of which is told once. */
-  takeRequests(): XenstoreRequest[] {
-    const requests = this.#requests;
-    this.#requests = [];
-    return requests;
-  }
-
-  /** Takes note of a domain and says so to who watches `@introduceDomain`. */
-  introduce(domid: number): void {
-    this.#domids.add(domid);
-    this.#store.announceDomain('@introduceDomain');
-  }
-
-  /** Forgets a domain and says so to who watches `@releaseDomain`. */
-  release(domid: number): void {
-    this.#domids.delete(domid);
-    this.#store.announceDomain('@releaseDomain');
-  }
-
-  isIntroduced(domid: number): boolean {
-    return this.#domids.has(domid);
-  }
 }
 
-/** A request's payload, of which handlers take what they know of. */
-interface Request {
-  readonly tree: Tree;
-  readonly transactionId: number;
-  readonly payload: Buffer;
-  /** The payload as strings that each ended with a NUL. */
-  readonly strings: string[];
-}
-
-/** The strings, or the bytes, of an answer. */
-type Answer = string[] | Buffer;
-
-const OK: Answer = ['OK'];
-
-const TYPE_NAMES = new Map<number, string>(
-  Object.entries(MessageType).map(([name, type]) => [type, name]),
-);
-
+/** A connection of one client. */
 class Connection {
-  readonly #daemon: Xenstored;
-  readonly #store: Store;
-  readonly #domid: number;
-  readonly #socket: Socket;
-  readonly #outlet: Outlet;
-  readonly #transactions = new Map<number, Transaction>();
-  readonly #watches = new Map<string, Watch>();
-  #lastTransactionId = 0;
+  readonly #xenstored: Xenstored;
+  readonly socket: Socket;
+  /** Functions that remove the watches, by path and token. */
+  readonly #watches = new Map<string, () => void>();
+  /** Messages that a fault holds back. */
+  readonly #held: Buffer[] = [];
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(daemon: Xenstored, store: Store, domid: number, socket: Socket) {
-    this.#daemon = daemon;
-    this.#store = store;
-    this.#domid = domid;
-    this.#socket = socket;
-    this.#outlet = new Outlet(
-      (bytes) => {
-        this.#transmit(bytes);
-      },
-      () => {
-        // what has been written is sent before that
-        socket.destroySoon();
-      },
-    );
+  constructor(xenstored: Xenstored, socket: Socket) {
+    this.#xenstored = xenstored;
+    this.socket = socket;
     const decoder = new Decoder();
     socket.on('data', (bytes: Buffer) => {
       try {
-        for (const message of decoder.decode(bytes)) this.#answer(message);
-      } catch {
-        // after a bad length nothing can be told apart: xenstored hangs up too
+        for (const message of decoder.decode(bytes)) this.#respond(message);
+      } catch (error) {
+        // after a wrong length, xenstored disconnects the client, too
+        if (!(error instanceof RangeError)) throw error;
         socket.destroy();
       }
     });
-    socket.on('drain', () => socket.resume());
-    // 'close' follows, and that is all there is to do
+    // 'close' follows
     socket.on('error', () => undefined);
   }
 
-  /** Ends it at once. */
-  cut(): void {
-    this.#socket.destroy();
-  }
-
-  /** Sends what a fault has held back. */
-  release(): void {
-    this.#outlet.release();
-  }
-
-  /** Forgets it all: the client is gone. */
+  /** Releases what belongs to the connection, after it was closed. */
   end(): void {
-    this.#outlet.release();
-    this.#resetWatches();
+    clearTimeout(this.#timer);
+    for (const unwatch of this.#watches.values()) unwatch();
   }
 
-  /** Takes away all watches and transactions. */
-  #resetWatches(): Answer {
-    for (const watch of this.#watches.values()) this.#store.unwatch(watch);
-    this.#watches.clear();
-    this.#transactions.clear();
-    return OK;
+  /** Sends the messages that a fault has held back. */
+  release(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const bytes of this.#held.splice(0)) this.socket.write(bytes);
   }
 
-  #answer(message: Message): void {
-    const fault = this.#daemon.note(describe(message));
-    let type = message.type;
+  #respond(request: Message): void {
+    const [path = '', ...rest] = request.payload.toString('latin1').split('\0');
+    let { type } = request;
     let payload: Buffer;
     try {
-      payload = toBytes(this.#handle(message));
-      if (payload.length > MAX_PAYLOAD) throw new StoreError('E2BIG', 'the answer is too long');
+      if (this.#xenstored.fault?.kind === 'refuse') throw new StoreError('EACCES', 'a fault');
+      if (rest.length === 0) throw new StoreError('EINVAL', 'a string without NUL');
+      payload = this.#handle(request, path, rest[0] ?? '');
+      if (payload.length > MAX_PAYLOAD) throw new StoreError('E2BIG', 'use directoryPart');
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       type = MessageType.error;
-      payload = toBytes([error.code]);
+      payload = toBytes(error.code);
     }
-    this.#outlet.send({ ...message, type, payload }, fault);
-    // only now: the client knows the watch by its answer
-    if (type === MessageType.watch) this.#fireFirst(message);
+    this.#send({ ...request, type, payload });
+    // the first event tells that the watch is set, and follows the response
+    if (type === MessageType.watch) this.#sendEvent(path, rest[0] ?? '');
   }
 
-  #transmit(bytes: Buffer): void {
-    // the client may have gone while this was held back
-    if (this.#socket.destroyed) return;
-    if (!this.#socket.write(bytes)) this.#socket.pause();
-    if (this.#socket.writableLength > MAX_UNREAD) this.#socket.destroy();
-  }
-
-  #handle({ type, transactionId, payload }: Message): Answer {
-    const transaction = this.#transactions.get(transactionId);
-    if (transactionId !== 0 && !transaction) throw new StoreError('ENOENT', 'no such transaction');
-    const tree = transaction?.tree ?? this.#store.tree;
-    const strings = payload.toString('latin1').split('\0').slice(0, -1);
-    const request: Request = { tree, transactionId, payload, strings };
-
+  /** Executes a request, and returns the payload of its response. */
+  #handle({ type, payload }: Message, path: string, argument: string): Buffer {
+    const { store } = this.#xenstored;
     switch (type) {
       case MessageType.directory:
-        return tree.list(this.#path(strings, 1)).names;
+        return toBytes(...store.list(this.#resolve(path)));
       case MessageType.directoryPart:
-        return this.#directoryPart(request);
+        return this.#listPart(path, Number(argument));
       case MessageType.read:
-        return tree.read(this.#path(strings, 1));
+        return store.read(this.#resolve(path));
       case MessageType.write:
-        return this.#write(request);
-      case MessageType.mkdir:
-        tree.mkdir(this.#path(strings, 1));
-        return OK;
+        store.write(this.#resolve(path), payload.subarray(path.length + 1));
+        return toBytes('OK');
       case MessageType.rm:
-        tree.remove(this.#path(strings, 1));
-        return OK;
-      case MessageType.getPerms:
-        tree.read(this.#path(strings, 1));
-        return [`n${this.#domid}`];
-      case MessageType.setPerms:
-        // everyone here is in one domain, which may do all
-        tree.read(this.#path(strings, 2));
-        return OK;
-      case MessageType.watch:
-        return this.#watch(strings);
-      case MessageType.unwatch:
-        return this.#unwatch(strings);
-      case MessageType.resetWatches:
-        return this.#resetWatches();
+        store.remove(this.#resolve(path));
+        return toBytes('OK');
+      // `xenstore list` needs transactions; they are not isolated, and always succeed
       case MessageType.transactionStart:
-        return this.#begin(request);
+        return toBytes('1');
       case MessageType.transactionEnd:
-        return this.#end(request);
-      case MessageType.introduce:
-        this.#daemon.introduce(parseDomid(strings));
-        return OK;
-      case MessageType.release:
-        this.#daemon.release(parseDomid(strings));
-        return OK;
-      case MessageType.getDomainPath:
-        return [`/local/domain/${parseDomid(strings)}`];
-      case MessageType.isDomainIntroduced:
-        return [this.#daemon.isIntroduced(parseDomid(strings)) ? 'T' : 'F'];
+        return toBytes('OK');
+      case MessageType.watch:
+        this.#watch(path, argument);
+        return toBytes('OK');
+      case MessageType.unwatch:
+        this.#unwatch(path, argument);
+        return toBytes('OK');
       default:
         throw new StoreError('ENOSYS', `request ${type}`);
     }
   }
 
-  /** The first of at least so many strings, as an absolute path. */
-  #path(strings: string[], atLeast: number): string {
-    const [path] = strings;
-    if (path === undefined || strings.length < atLeast) {
-      throw new StoreError('EINVAL', 'not enough strings');
-    }
-    return this.#permitted(this.#absolute(path));
-  }
-
-  /** A driver domain may see its own folder, and the guests' folders of disks: who runs in dom0, all. */
-  #permitted(path: string): string {
-    const home = `/local/domain/${this.#domid}`;
+  /** Returns a node's absolute path. @throws StoreError `EACCES` if it is not for this domain. */
+  #resolve(path: string): string {
+    const { domid } = this.#xenstored;
+    const home = `/local/domain/${domid}`;
+    const absolute = path.startsWith('/') ? path : `${home}/${path}`;
+    // a driver domain may read its own directory and the frontends of disks, dom0 may read all nodes
     const permitted =
-      this.#domid === 0 ||
-      path === home ||
-      path.startsWith(`${home}/`) ||
-      /^\/local\/domain\/\d+\/device\/[a-z_]+\/\d+(\/|$)/.test(path);
-    if (!permitted) throw new StoreError('EACCES', `not for domain ${this.#domid}`);
-    return path;
-  }
-
-  #absolute(path: string): string {
-    if (path.startsWith('/')) return path;
-    const absolute = `/local/domain/${this.#domid}/${path}`;
-    checkPath(absolute);
-    if (path.length > MAX_RELATIVE_PATH) throw new StoreError('EINVAL', 'too long a path');
+      domid === 0 ||
+      `${absolute}/`.startsWith(`${home}/`) ||
+      /^\/local\/domain\/\d+\/device\/[a-z_]+\/\d+(\/|$)/.test(absolute);
+    if (!permitted) throw new StoreError('EACCES', `not for domain ${domid}`);
     return absolute;
   }
 
-  #write({ tree, payload, strings }: Request): Answer {
-    const path = this.#path(strings, 1);
-    tree.write(path, payload.subarray(payload.indexOf(0) + 1));
-    return OK;
+  /** Returns the generation and the names that fit, from an offset in bytes; the last part ends with NUL. */
+  #listPart(path: string, offset: number): Buffer {
+    const { store } = this.#xenstored;
+    const names = toBytes(...store.list(this.#resolve(path))).subarray(offset);
+    const generation = toBytes(String(store.generation));
+    const room = MAX_PAYLOAD - generation.length - 1;
+    if (names.length <= room) return Buffer.concat([generation, names, Buffer.alloc(1)]);
+    return Buffer.concat([generation, names.subarray(0, names.lastIndexOf(0, room - 1) + 1)]);
   }
 
-  /** As many names as fit, from an offset in bytes, and after the last one an empty string. */
-  #directoryPart({ tree, strings }: Request): Answer {
-    const { generation, names } = tree.list(this.#path(strings, 2));
-    const head = toBytes([String(generation)]);
-    const all = toBytes(names);
-    const offset = parseNumber(strings[1]);
-    if (offset > all.length) throw new StoreError('EINVAL', 'behind the last name');
-    const room = MAX_PAYLOAD - head.length - 1;
-    if (all.length - offset <= room) {
-      return Buffer.concat([head, all.subarray(offset), Buffer.alloc(1)]);
-    }
-    return Buffer.concat([head, all.subarray(offset, all.lastIndexOf(0, offset + room - 1) + 1)]);
-  }
-
-  #watch(strings: string[]): Answer {
-    const [wanted = '', token] = strings;
-    if (token === undefined) throw new StoreError('EINVAL', 'a watch is a path and a token');
-    const relative = !wanted.startsWith('/') && !wanted.startsWith('@');
-    const path = relative ? this.#absolute(wanted) : wanted;
-    const key = watchKey(strings);
-    if (this.#watches.has(key)) throw new StoreError('EEXIST', 'watched already');
-    const base = relative ? path.length - wanted.length : 0;
-    const watch: Watch = {
-      path,
-      notify: (changed) => {
-        this.#fire(changed.slice(base), token);
-      },
+  #watch(path: string, token: string): void {
+    const notify = (changed: string) => {
+      this.#sendEvent(changed, token);
     };
-    this.#store.watch(watch);
-    this.#watches.set(key, watch);
-    return OK;
+    this.#unwatch(path, token);
+    this.#watches.set(`${path}\0${token}`, this.#xenstored.store.watch(path, notify));
   }
 
-  #fireFirst({ payload }: Message): void {
-    const [path = '', token = ''] = payload.toString('latin1').split('\0');
-    this.#fire(path, token);
-  }
-
-  #fire(path: string, token: string): void {
-    this.#outlet.send(
-      {
-        type: MessageType.watchEvent,
-        requestId: 0,
-        transactionId: 0,
-        payload: toBytes([path, token]),
-      },
-      undefined,
-    );
-  }
-
-  #unwatch(strings: string[]): Answer {
-    const key = watchKey(strings);
-    const watch = this.#watches.get(key);
-    if (!watch) throw new StoreError('ENOENT', 'no such watch');
-    this.#store.unwatch(watch);
+  #unwatch(path: string, token: string): void {
+    const key = `${path}\0${token}`;
+    this.#watches.get(key)?.();
     this.#watches.delete(key);
-    return OK;
   }
 
-  #begin({ transactionId }: Request): Answer {
-    if (transactionId !== 0) throw new StoreError('EBUSY', 'in a transaction already');
-    this.#lastTransactionId += 1;
-    this.#transactions.set(this.#lastTransactionId, this.#store.begin());
-    return [String(this.#lastTransactionId)];
+  #sendEvent(path: string, token: string): void {
+    const payload = toBytes(path, token);
+    this.#send({ type: MessageType.watchEvent, requestId: 0, transactionId: 0, payload });
   }
 
-  #end({ transactionId, strings: [how] }: Request): Answer {
-    const transaction = this.#transactions.get(transactionId);
-    if (!transaction) throw new StoreError('ENOENT', 'no transaction');
-    if (how !== 'T' && how !== 'F') throw new StoreError('EINVAL', 'neither T nor F');
-    this.#transactions.delete(transactionId);
-    if (how === 'T') this.#store.commit(transaction);
-    return OK;
+  #send(message: Message): void {
+    const { fault } = this.#xenstored;
+    if (fault?.kind !== 'hold' && fault?.kind !== 'slow') {
+      this.socket.write(encode(message));
+      return;
+    }
+    this.#held.push(encode(message));
+    if (fault.kind === 'slow') this.#sendAfter(fault.delayMs);
+  }
+
+  /** Sends the held messages, each after a delay. */
+  #sendAfter(delayMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const bytes = this.#held.shift();
+      if (bytes) this.socket.write(bytes);
+      if (this.#held.length > 0) this.#sendAfter(delayMs);
+    }, delayMs);
   }
 }
 
-function describe({ type, payload }: Message): XenstoreRequest {
-  const [path = ''] = payload.toString('latin1').split('\0', 1);
-  return { type: TYPE_NAMES.get(type) ?? String(type), path };
-}
-
-function watchKey([path = '', token = '']: string[]): string {
-  return `${path}\0${token}`;
-}
-
-function toBytes(answer: Answer): Buffer {
-  if (Buffer.isBuffer(answer)) return answer;
-  return Buffer.from(answer.map((text) => `${text}\0`).join(''), 'latin1');
-}
-
-function parseNumber(text: string | undefined): number {
-  if (text === undefined || !/^[0-9]{1,9}$/.test(text)) throw new StoreError('EINVAL', 'no number');
-  return Number(text);
-}
-
-function parseDomid([text]: string[]): number {
-  return parseNumber(text);
+/** Returns strings that each end with NUL. */
+function toBytes(...strings: string[]): Buffer {
+  return Buffer.from(strings.map((text) => `${text}\0`).join(''), 'latin1');
 }

@@ -1,24 +1,28 @@
-import type { Faults } from 'xen-block-stats/simulator';
+import type { XenstoredProxy } from '../support/xenstored-proxy';
 
-/** What a xenstored does wrong, and with which errors a call may end that asks it then. */
-type Fault = [name: string, begin: (faults: Faults) => Promise<void>, codes: readonly string[]];
+/** A fault of xenstored, and the codes of the errors of calls that wait for xenstored then. */
+type Fault = [
+  name: string,
+  begin: (proxy: XenstoredProxy) => Promise<void>,
+  codes: readonly string[],
+];
 
 const TIMEOUT = ['ERR_XENSTORE_TIMEOUT'];
 const IO = ['ERR_XENSTORE_IO'];
 const CONNECT = ['ERR_XENSTORE_CONNECT'];
 
-/** Faults of a simulated xenstored. */
+/** Faults of xenstored that a proxy can cause. */
 export const FAULTS: Fault[] = [
-  ['is not there', (faults) => faults.down(), CONNECT],
-  ['refuses to answer (EACCES)', (faults) => faults.error('EACCES'), CONNECT],
-  ['does not answer', (faults) => faults.hold(), TIMEOUT],
-  ['stops in the middle of a header', (faults) => faults.hold({ bytes: 9 }), TIMEOUT],
-  ['stops in the middle of a value', (faults) => faults.hold({ bytes: 17 }), TIMEOUT],
-  ['hangs up in place of an answer', (faults) => faults.hangUp(), IO],
-  ['hangs up in the middle of a value', (faults) => faults.hangUp({ bytes: 17 }), IO],
-  ['hangs up after three answers', (faults) => faults.hangUp({ skip: 3 }), IO],
-  ['sends a byte every millisecond', (faults) => faults.trickle(), TIMEOUT],
-  ['sends a byte every 50 ms', (faults) => faults.trickle({ intervalMs: 50 }), TIMEOUT],
-  ['answers with an error that nobody knows', (faults) => faults.error('EWHAT'), IO],
-  ['answers with an error that it never documents', (faults) => faults.error('EIO'), IO],
+  ['is absent', (proxy) => proxy.down(), CONNECT],
+  ['refuses requests (EACCES)', (proxy) => proxy.error('EACCES'), CONNECT],
+  ['does not respond', (proxy) => proxy.hold(), TIMEOUT],
+  ['stops in the middle of a header', (proxy) => proxy.hold({ bytes: 9 }), TIMEOUT],
+  ['stops in the middle of a value', (proxy) => proxy.hold({ bytes: 17 }), TIMEOUT],
+  ['disconnects in place of a response', (proxy) => proxy.hangUp(), IO],
+  ['disconnects in the middle of a value', (proxy) => proxy.hangUp({ bytes: 17 }), IO],
+  ['disconnects after three responses', (proxy) => proxy.hangUp({ skip: 3 }), IO],
+  ['sends a byte every millisecond', (proxy) => proxy.trickle(), TIMEOUT],
+  ['sends a byte every 50 ms', (proxy) => proxy.trickle({ intervalMs: 50 }), TIMEOUT],
+  ['responds with an unknown error', (proxy) => proxy.error('EWHAT'), IO],
+  ['responds with an undocumented error', (proxy) => proxy.error('EIO'), IO],
 ];

@@ -6,11 +6,12 @@ import { connect, type Connection, type Disk } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import type { RealGuest } from '../integration/hosts/real-guest';
 import { RealHost } from '../integration/hosts/real-host';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 import { ROOT } from './program';
 
 /*
- * A guest owns its side of a disk in xenstore, and writes there what it likes (XSA-175). What is said
- * about it, and about others, does not change by that.
+ * A guest can write any value to the frontend's nodes of its disks (XSA-175). What the package returns about
+ * this guest and about other guests does not change.
  */
 
 const GUESTS = [
@@ -31,34 +32,34 @@ const GUESTS = [
 
 const FRONTEND = '/local/domain/1/device/vbd/51712';
 
-/** What a guest may write of its own disk, and what hurts most there. */
-const LIES: [what: string, node: string, value: string][] = [
+/** Values that a guest can write to its frontend, and that could mislead a reader. */
+const WRITES: [what: string, node: string, value: string][] = [
   ['a backend that is another guest’s disk', 'backend', '/local/domain/0/backend/vbd/2/51712'],
   ['a backend that is itself', 'backend', FRONTEND],
-  ['a backend by way of its own', 'backend', '/local/domain/0/backend/vbd/1/../2/51712'],
-  // xenstored takes 2 KiB of a guest, with the node's permissions
-  ['a backend that is as long as it can be', 'backend', '/local/domain/0'.padEnd(2000, '/x')],
-  ['a backend that says nothing', 'backend', ''],
+  ['a backend path with ..', 'backend', '/local/domain/0/backend/vbd/1/../2/51712'],
+  // xenstored accepts 2 KiB from a guest, including the node's permissions
+  ['a backend path of the maximum length', 'backend', '/local/domain/0'.padEnd(2000, '/x')],
+  ['an empty backend path', 'backend', ''],
   ['the domid of another backend', 'backend-id', '2'],
   ['the devid of another disk', 'virtual-device', '51728'],
-  ['a state that no disk has', 'state', '99'],
-  ['a sector size of its own', 'physical-sector-size', '4096'],
+  ['an invalid state', 'state', '99'],
+  ['another sector size', 'physical-sector-size', '4096'],
 ];
 
-/** What is asked of xenstored, whatever guests write. */
+/** The only paths of requests, whatever guests write. */
 const ALLOWED = [
   /^domid$/,
   /^\/local\/domain$/,
   /^\/local\/domain\/\d+(\/name|\/vm)?$/,
   /^\/local\/domain\/0\/backend(\/[a-z0-9_]+(\/\d+(\/\d+\/[a-z-]+)?)?)?$/,
-  // libxl's own notes, which no guest can write
+  // libxl's own nodes, which no guest can write
   /^\/libxl\/\d+\/device\/(vbd|virtio_disk)(\/\d+\/backend)?$/,
 ];
 const expectAllowed = (paths: readonly string[]) => {
   expect(paths.filter((path) => !ALLOWED.some((pattern) => pattern.test(path)))).toEqual([]);
 };
 
-/** Everything that is said about both guests. */
+/** Returns all that the package returns about both guests. */
 function everything(xen: Connection) {
   return xen.domains().map((domain) => ({
     domid: domain.domid,
@@ -94,35 +95,35 @@ describe('a guest of the real xenstored', () => {
   function expectNothingChanged(): void {
     expect(disk.read().rdReq).toBe(11);
     expect(everything(xen)).toEqual(before);
-    // nor for who has not known it before
+    // nor for a new connection
     const other = connect(host.connectOptions);
     expect(everything(other)).toEqual(before);
     other.close();
   }
 
-  test.each(LIES)('that writes %s changes nothing', async (_what, node, value) => {
+  test.each(WRITES)('that writes %s changes nothing', async (_what, node, value) => {
     expect(await guest.write(`${FRONTEND}/${node}`, value)).toBe('OK');
     expect(await guest.read(`${FRONTEND}/${node}`)).toBe(value);
     expectNothingChanged();
   });
 
-  test('that removes its side of its disk changes nothing', async () => {
+  test('that removes its frontend nodes changes nothing', async () => {
     for (const node of ['backend', 'virtual-device', 'state']) {
       expect(await guest.remove(`${FRONTEND}/${node}`)).toBe('OK');
     }
     expectNothingChanged();
   });
 
-  test('that fills its folder until it may not changes nothing', async () => {
-    let answer = 'OK';
-    for (let i = 0; answer === 'OK'; i++) {
-      answer = await guest.write(`${FRONTEND}/${i}`, 'x'.repeat(1900));
+  test('that fills its directory up to its quota changes nothing', async () => {
+    let response = 'OK';
+    for (let i = 0; response === 'OK'; i++) {
+      response = await guest.write(`${FRONTEND}/${i}`, 'x'.repeat(1900));
     }
-    expect(answer).toBe('ENOSPC');
+    expect(response).toBe('ENOSPC');
     expectNothingChanged();
   }, 30_000);
 
-  test('may not write what is believed', async () => {
+  test('cannot write trusted nodes', async () => {
     const uuid = String(before.find(({ domid }) => domid === 1)?.uuid);
     for (const path of [
       '/local/domain/1',
@@ -139,10 +140,10 @@ describe('a guest of the real xenstored', () => {
     }
   });
 
-  test('has nothing asked of xenstored on its word', async () => {
-    for (const [, node, value] of LIES) await guest.write(`${FRONTEND}/${node}`, value);
-    const folder = mkdtempSync(join(tmpdir(), 'asked-'));
-    const trace = join(folder, 'trace');
+  test('causes no requests about other nodes', async () => {
+    for (const [, node, value] of WRITES) await guest.write(`${FRONTEND}/${node}`, value);
+    const directory = mkdtempSync(join(tmpdir(), 'requests-'));
+    const trace = join(directory, 'trace');
     const program = `
       const xen = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)});
       for (const domain of xen.domains()) {
@@ -157,21 +158,22 @@ describe('a guest of the real xenstored', () => {
     );
     expect(status).toBe(0);
     const paths = readFileSync(trace, 'latin1').match(/\/(local|libxl|vm|tool)[^"\\]*/g) ?? [];
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
     expect(paths).toContain('/local/domain/0/backend/vbd/1/51712/params');
     expectAllowed(paths);
   });
 });
 
-test('a guest of the simulated host has nothing asked of xenstored on its word', async () => {
+test('a guest of the simulated host causes no requests about other nodes', async () => {
   const host = await SimulatedHost.start({ guests: GUESTS });
-  for (const [, node, value] of LIES) await host.write(`${FRONTEND}/${node}`, value);
+  for (const [, node, value] of WRITES) await host.write(`${FRONTEND}/${node}`, value);
   await host.write(`${FRONTEND}/backend`, '/local/domain/0'.padEnd(4096, '/x'));
-  const xen = connect(host.connectOptions);
-  await host.requests();
+  const proxy = await XenstoredProxy.start(host);
+  const xen = connect(proxy.connectOptions);
+  await proxy.requests();
   expect(everything(xen).map(({ reads }) => reads)).toEqual([[], [11], [22, 33]]);
   expect((await xen.diskSet()).sample().values).toHaveLength(27);
-  const requests = await host.requests();
+  const requests = await proxy.requests();
   expect(new Set(requests.map(({ type }) => type))).toEqual(
     new Set(['read', 'directory', 'watch']),
   );
@@ -179,5 +181,6 @@ test('a guest of the simulated host has nothing asked of xenstored on its word',
   expect(paths).toContain('/local/domain/0/backend/vbd/1/51712/params');
   expectAllowed(paths);
   xen.close();
+  await proxy.stop();
   await host.stop();
 });

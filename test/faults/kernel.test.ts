@@ -13,13 +13,13 @@ import {
   statisticsFolder,
 } from '../integration/hosts/kernel-counters';
 import { RealHost } from '../integration/hosts/real-host';
-import { holdings } from './holdings';
+import { countResources } from './resources';
 import { evaluate } from './program';
 import { ROUNDS, randomNumbers } from './rounds';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 
-/** blkback's counters, in the order in which the kernel makes their files. */
+/** blkback's counters, in the order in which the kernel creates their files. */
 const FILES = ['oo_req', 'rd_req', 'wr_req', 'f_req', 'ds_req', 'rd_sect', 'wr_sect'];
 
 describe('the kernel’s counters, when', () => {
@@ -39,7 +39,7 @@ describe('the kernel’s counters, when', () => {
     await host.stop();
   });
 
-  test('a disk is unplugged between two counters of one read', () => {
+  test('a disk is detached between two counters of one read', () => {
     const { sysfs } = host.connectOptions;
     linkCounters(sysfs, 51712, device, { rd_req: 'lo', rd_sect: 'lo' });
     const disk = xen.domain('web1').disk('xvda');
@@ -80,7 +80,7 @@ describe('the kernel’s counters, when', () => {
   });
 
   test(
-    'a disk is plugged out and in again and again, at random moments',
+    'a disk is detached and attached repeatedly, at random moments',
     async () => {
       linkCounters(host.connectOptions.sysfs, 51712, device);
       const reader = new Worker(
@@ -92,7 +92,7 @@ describe('the kernel’s counters, when', () => {
        const report = { rows: 0, failures: 0, wrong: [] };
        const take = (row) => {
          report.rows += 1;
-         // nothing is ever sent through the device
+         // no packet is ever sent through the device
          if (row.some((value) => value !== 0)) report.wrong.push(row);
        };
        const fail = (error) => {
@@ -155,7 +155,7 @@ describe('a vbd, when', () => {
     await host.stop();
   });
 
-  test('its counters are set back by a reconnect', async () => {
+  test('its counters are reset by a reconnect', async () => {
     const disk = xen.domain('web1').disk('xvda');
     expect(disk.read().rdReq).toBe(5);
     await host.disconnectFrontend(1, 'xvda');
@@ -166,45 +166,45 @@ describe('a vbd, when', () => {
     expect(xen.domain('web1').blockStats('xvda').rdReq).toBe(2);
   });
 
-  test('its folder is there and its files are not, and they come one by one', () => {
-    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
-    const workshop = `${folder}.workshop`;
-    renameSync(folder, workshop);
+  test('its directory is empty, and the files appear one by one', () => {
+    const directory = statisticsFolder(host.connectOptions.sysfs, 51712);
+    const hidden = `${directory}.hidden`;
+    renameSync(directory, hidden);
     const unavailable = error('ERR_XEN_STATS_UNAVAILABLE', { errno: 2 });
     const web = xen.domain('web1');
     expect(() => web.disk('xvda')).toThrow(unavailable);
-    mkdirSync(folder);
+    mkdirSync(directory);
     for (const file of FILES) {
       expect(() => web.disk('xvda').read()).toThrow(unavailable);
-      renameSync(join(workshop, file), join(folder, file));
+      renameSync(join(hidden, file), join(directory, file));
     }
     expect(Object.values(web.disk('xvda').read()).every((value) => value >= 0)).toBe(true);
   });
 
-  test('is read without its files being held, and they come one by one', async () => {
-    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
-    const workshop = `${folder}.workshop`;
-    renameSync(folder, workshop);
-    mkdirSync(folder);
+  test('is read without open descriptors, and the files appear one by one', async () => {
+    const directory = statisticsFolder(host.connectOptions.sysfs, 51712);
+    const hidden = `${directory}.hidden`;
+    renameSync(directory, hidden);
+    mkdirSync(directory);
     const set = await xen.diskSet({ maxOpenFiles: 0 });
     for (const file of FILES) {
       expect([...set.sample().errors.values()]).toEqual([
         error('ERR_XEN_STATS_UNAVAILABLE', { errno: 2 }),
       ]);
       expect(set.values.every((value) => value === -1)).toBe(true);
-      renameSync(join(workshop, file), join(folder, file));
+      renameSync(join(hidden, file), join(directory, file));
     }
     while (set.sample().errors.size > 0) await delay(10);
     expect(set.values.every((value) => value >= 0)).toBe(true);
   });
 
-  test('its files are taken away one by one', () => {
-    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
+  test('its files are removed one by one', () => {
+    const directory = statisticsFolder(host.connectOptions.sysfs, 51712);
     const disk = xen.domain('web1').disk('xvda');
-    // an emptied file stands for the kernel's ENODEV
-    for (const file of FILES) writeFileSync(join(folder, file), '');
+    // an empty file has the effect of the kernel's ENODEV
+    for (const file of FILES) writeFileSync(join(directory, file), '');
     for (const file of FILES) {
-      rmSync(join(folder, file));
+      rmSync(join(directory, file));
       expect(() => disk.read()).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
     }
   });
@@ -224,17 +224,17 @@ describe('a vbd, when', () => {
         symlinkSync(root, root);
       },
     ],
-    ['is not there', 'ENOENT', () => undefined],
+    ['is missing', 'ENOENT', () => undefined],
   ])('the root of sysfs %s (%s)', (_what, reason, make) => {
     const root = join(mkdtempSync(join(tmpdir(), 'no-sysfs-')), 'sys');
     make(root);
     const other = connect({ ...host.connectOptions, sysfs: root });
     expect(other.domain('web1').disks()).toHaveLength(1);
-    const before = holdings();
+    const before = countResources();
     expect(() => other.domain('web1').disk('xvda')).toThrow(
       error('ERR_XEN_STATS_UNAVAILABLE', { message: expect.stringContaining(reason) }),
     );
-    expect(holdings()).toEqual(before);
+    expect(countResources()).toEqual(before);
     other.close();
     rmSync(join(root, '..'), { recursive: true });
   });
@@ -261,7 +261,7 @@ describe('a process that', () => {
   const run = (program: string, ...under: string[]) =>
     evaluate(`${PRELUDE} ${program}`, { options: host.connectOptions }, { under });
 
-  test('has no descriptors left (EMFILE) keeps what it has, and loses none', async () => {
+  test('has no descriptors left (EMFILE) keeps its open disks, and leaks none', async () => {
     expect(
       await run(
         `const count = () => readdirSync('/proc/self/fd').length;
@@ -303,10 +303,10 @@ describe('a process that', () => {
     });
   });
 
-  /** Has the system calls about the statistics of xvda end in another way: strace does that. */
+  /** Returns a strace command that changes the results of system calls about the statistics of xvda. */
   const inject = (...injections: string[]) => {
-    const folder = statisticsFolder(host.connectOptions.sysfs, 51712);
-    const paths = [folder, ...FILES.map((file) => join(folder, file))];
+    const directory = statisticsFolder(host.connectOptions.sysfs, 51712);
+    const paths = [directory, ...FILES.map((file) => join(directory, file))];
     return [
       'strace',
       ...['-f', '-qq', '-o', '/dev/null', '-e', 'trace=openat,pread64'],
@@ -317,8 +317,8 @@ describe('a process that', () => {
   const FOUR_READS = `
     console.log(JSON.stringify([1, 2, 3, 4].map(() => attempt(() => web.disk('xvda').read().rdReq))))`;
 
-  // the machine's own limit (fs.file-max) is not a test's to lower, and does not hold for root
-  test('finds no descriptors left on the machine (ENFILE) says so, and goes on', async () => {
+  // a test cannot lower fs.file-max: it is a limit of the whole machine, and does not hold for root
+  test('finds no descriptors left on the machine (ENFILE) reports it, and continues', async () => {
     expect(await run(FOUR_READS, ...inject('openat:error=ENFILE:when=4..6'))).toEqual([
       {
         code: 'ERR_XEN_STATS_UNAVAILABLE',
@@ -331,12 +331,12 @@ describe('a process that', () => {
     ]);
   });
 
-  test('is interrupted (EINTR) at every second system call does not notice', async () => {
+  test('is interrupted (EINTR) at every second system call repeats the call', async () => {
     const everySecond = ['openat:error=EINTR:when=1+2', 'pread64:error=EINTR:when=1+2'];
     expect(await run(FOUR_READS, ...inject(...everySecond))).toEqual([5, 5, 5, 5]);
   });
 
-  test('cannot read a counter once (EIO) reads it again, and twice, says so', async () => {
+  test('cannot read a counter (EIO) retries once, and then reports it', async () => {
     expect(await run(FOUR_READS, ...inject('pread64:error=EIO:when=3'))).toEqual([5, 5, 5, 5]);
     expect(await run(FOUR_READS, ...inject('pread64:error=EIO:when=3..4'))).toEqual([
       { code: 'ERR_XEN_STATS_UNAVAILABLE', errno: 5, message: expect.any(String) },

@@ -6,8 +6,8 @@ import { ROOT, evaluate, runProgram } from './program';
 import { ROUNDS } from './rounds';
 
 /*
- * The process around it: threads that end at any moment, exits at every stage of life, what nobody
- * closed, two versions at once, children.
+ * The process: worker threads that end at any moment, exits in every state, unclosed objects, two versions
+ * of the package, child processes.
  */
 
 let host: RealHost;
@@ -28,16 +28,16 @@ afterEach(() => {
   host.xenstored.signal('SIGCONT');
 });
 
-/** For programs: what the process holds, and how to wait until it holds no more than before. */
-const HOLDINGS = `
+/** For programs: counts descriptors and threads, and waits until there are no more than before. */
+const RESOURCES = `
   const { readdirSync } = require('node:fs');
-  const holdings = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length];
-  const untilGivenBack = async (before) => {
+  const countResources = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length];
+  const untilReleased = async (before) => {
     const deadline = performance.now() + 10_000;
     for (;;) {
       globalThis.gc?.();
-      const now = holdings();
-      if (now.every((count, i) => count <= before[i])) return 'given back';
+      const now = countResources();
+      if (now.every((count, i) => count <= before[i])) return 'released';
       if (performance.now() > deadline) return { before, now };
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -45,7 +45,7 @@ const HOLDINGS = `
 
 describe('worker threads', () => {
   const CHURN = `
-    ${HOLDINGS}
+    ${RESOURCES}
     const { Worker } = require('node:worker_threads');
     const code = \`
       const { workerData, parentPort } = require('node:worker_threads');
@@ -76,16 +76,16 @@ describe('worker threads', () => {
     const disk = xen.domain('web1').disk('xvda');
     (async () => {
       await one();
-      const before = holdings();
+      const before = countResources();
       prepare();
       for (let i = 0; i < count; i += 5) await Promise.all([one(), one(), one(), one(), one()]);
       const read = disk.read().rdReq;
       afterwards();
-      console.log(JSON.stringify({ wrong, read, rest: await untilGivenBack(before) }));
+      console.log(JSON.stringify({ wrong, read, rest: await untilReleased(before) }));
     })();`;
 
   test(
-    'a hundred of them open, read and are terminated at random moments',
+    'open, read and are terminated a hundred times, at random moments',
     async () => {
       const values = { options: host.connectOptions, timeoutMs: 1000, count: 100 * ROUNDS };
       expect(
@@ -93,7 +93,7 @@ describe('worker threads', () => {
       ).toEqual({
         wrong: [],
         read: 5,
-        rest: 'given back',
+        rest: 'released',
       });
     },
     120_000 * ROUNDS,
@@ -110,7 +110,7 @@ describe('worker threads', () => {
       expect(await evaluate(`${prepare} ${CHURN}`, values)).toEqual({
         wrong: [],
         read: 5,
-        rest: 'given back',
+        rest: 'released',
       });
     },
     60_000 * ROUNDS,
@@ -126,10 +126,10 @@ describe('a process ends with status 0 and no signal when it', () => {
     ['has a set of disks', `(await connect().diskSet()).sample();`],
     ['is making a set of disks', `void connect().diskSet();`],
     [
-      'has a set that nobody holds',
+      'has a set without a reference',
       `(await connect().diskSet()).on('add', () => undefined); gc();`,
     ],
-    ['has let go of a set that kept it alive', `(await connect().diskSet()).ref().unref();`],
+    ['has unreferenced a set that kept it alive', `(await connect().diskSet()).ref().unref();`],
     [
       'has closed everything',
       `const xen = connect(); await xen.diskSet(); xen.domain(1).disk('xvda'); xen.close();`,
@@ -142,11 +142,11 @@ describe('a process ends with status 0 and no signal when it', () => {
       'connects while it exits',
       `process.on('exit', () => { if (connect().domain(1).disk('xvda').read().rdReq !== 5) throw new Error(); });`,
     ],
-    ['waited in vain for a xenstored that hangs', `stop(); attempt(connect);`],
+    ['had a timeout because xenstored hangs', `stop(); attempt(connect);`],
     ['has a set whose xenstored hangs', `(await connect().diskSet()).sample(); stop();`],
     [
-      'has a set that waits for an answer',
-      `const set = await connect().diskSet(); stop(); set.sample(); spoil(); set.sample();`,
+      'has a set that waits for a response',
+      `const set = await connect().diskSet(); stop(); set.sample(); corrupt(); set.sample();`,
     ],
     [
       'has a thread that reads',
@@ -163,7 +163,7 @@ describe('a process ends with status 0 and no signal when it', () => {
     const attempt = (call) => { try { call() } catch (error) { if (error.name !== 'XenError') throw error } };
     const connect = () => xbs.connect({ ...options, timeoutMs: 200 });
     const stop = () => process.kill(pid, 'SIGSTOP');
-    const spoil = () => require('node:fs').writeFileSync(statistics, 'rubbish');
+    const corrupt = () => require('node:fs').writeFileSync(statistics, 'rubbish');
     const thread = (program, more) => new Worker(
       \`const { workerData } = require('node:worker_threads');
        const xen = require('xen-block-stats').connect(workerData); \${program}\`,
@@ -206,9 +206,9 @@ describe('a process ends with status 0 and no signal when it', () => {
   });
 });
 
-test('what nobody closed is given back when it is collected', async () => {
+test('unclosed connections, disks and sets are released when they are collected', async () => {
   const program = `
-    ${HOLDINGS}
+    ${RESOURCES}
     const use = async () => {
       const xen = xbs.connect(options);
       xen.domain('web1').disk('xvda').read();
@@ -219,21 +219,21 @@ test('what nobody closed is given back when it is collected', async () => {
     };
     (async () => {
       await use();
-      await untilGivenBack([0, 0].map(() => 1000));
+      await untilReleased([0, 0].map(() => 1000));
       xbs.connect(options).close();
-      const before = holdings();
+      const before = countResources();
       for (let i = 0; i < rounds; i++) await use();
-      const held = holdings()[0] - before[0];
-      console.log(JSON.stringify({ held: held > 10 * rounds, rest: await untilGivenBack(before) }));
+      const unclosed = countResources()[0] - before[0];
+      console.log(JSON.stringify({ unclosed: unclosed > 10 * rounds, rest: await untilReleased(before) }));
     })();`;
   const values = { options: host.connectOptions, rounds: 20 };
   expect(await evaluate(program, values, { node: ['--expose-gc'] })).toEqual({
-    held: true,
-    rest: 'given back',
+    unclosed: true,
+    rest: 'released',
   });
 }, 30_000);
 
-test('two versions of the package do not know of each other', async () => {
+test('two versions of the package work independently', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'two-versions-'));
   const copies = ['1.0.0', '2.0.0'].map((version) => {
     const copy = join(folder, version, 'node_modules', 'xen-block-stats');
@@ -274,7 +274,7 @@ test('two versions of the package do not know of each other', async () => {
   });
 });
 
-test('what has been opened as root is read by another user, until xenstored hangs up', async () => {
+test('disks that root has opened are read by another user, and xenstored until it disconnects', async () => {
   const answer = await evaluate(
     `const attempt = (call) => { try { return call() } catch ({ code }) { return code } };
      const xen = xbs.connect(options);

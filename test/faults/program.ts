@@ -2,20 +2,20 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** The root of the package: programs that are run there find it by its name. */
+/** The root of the package: programs that run there can load the package by its name. */
 export const ROOT = join(__dirname, '..', '..');
 
 /** How a program is run. */
 export interface RunOptions {
-  /** What runs Node: `['prlimit', '--nofile=64']`. */
+  /** The command that runs Node, if any: `['prlimit', '--nofile=64']`. */
   readonly under?: readonly string[];
-  /** What Node is told before the program. */
+  /** Options of Node. */
   readonly node?: readonly string[];
-  /** Is told what the program says with console.error: each line is a step, and no error. */
+  /** Called with each line that the program prints with console.error; `stderr` is empty then. */
   readonly onStep?: (step: string) => Promise<void>;
 }
 
-/** How a program ended. */
+/** The result of a program. */
 export interface Ending {
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -24,7 +24,7 @@ export interface Ending {
 }
 
 /**
- * Runs the body of an async function in a process of its own. It has the package as `xbs`, and the values
+ * Runs the body of an async function in a child process. The body has the package as `xbs`, and the values
  * as constants.
  */
 export function runProgram(
@@ -38,13 +38,13 @@ export function runProgram(
   const source = `const xbs = require('xen-block-stats'); ${constants.join(' ')}
     (async () => { ${program} })();`;
   const [command = process.execPath, ...before] = under;
-  const itself = under.length === 0 ? [] : [process.execPath];
-  const args = [...before, ...itself, ...node, '-e', source];
+  const executable = under.length === 0 ? [] : [process.execPath];
+  const args = [...before, ...executable, ...node, '-e', source];
   return new Promise((resolve, reject) => {
     const steps: Promise<void>[] = [];
     const child = execFile(command, args, { cwd: ROOT }, (_error, stdout, stderr) => {
-      const said = onStep === undefined ? stderr : '';
-      const ending = { status: child.exitCode, signal: child.signalCode, stdout, stderr: said };
+      const errors = onStep === undefined ? stderr : '';
+      const ending = { status: child.exitCode, signal: child.signalCode, stdout, stderr: errors };
       Promise.all(steps).then(() => {
         resolve(ending);
       }, reject);
@@ -54,7 +54,7 @@ export function runProgram(
   });
 }
 
-/** The same for a program that ends well, and what it printed as JSON. */
+/** Runs a program that must succeed, and returns the JSON that it prints. */
 export async function evaluate(
   program: string,
   values: Record<string, unknown>,

@@ -10,9 +10,9 @@ interface Listing {
   }[];
 }
 
-/** The names of all tests of the campaign but this one's. */
+/** Returns the names of all tests of the campaign, without this file's. */
 function listTests(): string[] {
-  // none is run: no name matches
+  // runs no test, since no name matches
   const listing = execFileSync(
     process.execPath,
     [
@@ -27,7 +27,7 @@ function listTests(): string[] {
     .flatMap(({ assertionResults }) => assertionResults.map(({ fullName }) => fullName));
 }
 
-/** The tests that the rows of docs/reliability.md name in their last column; a row without one, itself. */
+/** Returns the last column of docs/reliability.md's rows; of a row without a test, the row. */
 function listRows(): string[] {
   const lines = readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8').split('\n');
   return lines

@@ -1,7 +1,7 @@
-/** How much is tried: FAULTS_LONG=1 tries ten times as much. */
+/** The factor of rounds at random moments: FAULTS_LONG=1 runs ten times as many. */
 export const ROUNDS = process.env['FAULTS_LONG'] === undefined ? 1 : 10;
 
-/** Numbers from 0 to 1 that look random, and are the same again from the same seed: Knuth's generator. */
+/** Returns a generator of numbers from 0 to 1 (Knuth's). The same seed gives the same numbers. */
 export function randomNumbers(seed: number): () => number {
   let state = BigInt(seed);
   return () => {

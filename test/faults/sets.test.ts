@@ -2,21 +2,23 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type Connection, type DiskSet } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 import { FAULTS } from './faults';
-import { holdings, untilGivenBack, type Holdings } from './holdings';
+import { countResources, untilReleased, type Resources } from './resources';
 import { evaluate } from './program';
 
 /*
- * A set of disks while xenstored is not what it should be: every sample is right, nothing waits, no
- * row goes that should stay, and afterwards it hears of everything again.
+ * A set of disks while xenstored has a fault: every sample is correct and does not wait, and the set keeps
+ * its rows. After the fault, the set follows all changes again.
  */
 
-/** What a call may wait for xenstored, and the event loop may not. */
+/** The timeout of calls. The event loop must not be blocked for half of it. */
 const TIMEOUT_MS = 2000;
 
 describe('a set of disks', () => {
   let host: SimulatedHost;
-  let before: Holdings;
+  let proxy: XenstoredProxy;
+  let before: Resources;
   let xen: Connection;
   let set: DiskSet;
 
@@ -30,13 +32,15 @@ describe('a set of disks', () => {
         { name: 'xvdb', source: '/dev/b' },
       ],
     });
-    connect(host.connectOptions).close();
-    before = holdings();
-    xen = connect({ ...host.connectOptions, timeoutMs: TIMEOUT_MS });
+    proxy = await XenstoredProxy.start(host);
+    connect(proxy.connectOptions).close();
+    before = countResources();
+    xen = connect({ ...proxy.connectOptions, timeoutMs: TIMEOUT_MS });
     set = await xen.diskSet();
   });
   afterEach(async () => {
     xen.close();
+    await proxy.stop();
     await host.stop();
   });
 
@@ -53,11 +57,11 @@ describe('a set of disks', () => {
   }
 
   test.each(FAULTS)(
-    'goes on while xenstored (simulated) goes wrong: it %s',
+    'keeps sampling while xenstored (simulated) has a fault: it %s',
     async (_name, begin) => {
       const loop = monitorEventLoopDelay({ resolution: 5 });
       loop.enable();
-      await begin(host.faults);
+      await begin(proxy);
       await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
       for (let i = 0; i < 30; i++) {
         await host.setCounters(1, 'xvda', { rd_req: i });
@@ -65,31 +69,31 @@ describe('a set of disks', () => {
         expect([names()[0], set.values[0], names()[1]]).toEqual(['xvda', i, 'xvdb']);
         await delay(5);
       }
-      await host.faults.clear();
+      await proxy.clear();
       await untilDisks('xvda', 'xvdb', 'xvdc');
       await host.detachDisk(1, 'xvdb');
       await untilDisks('xvda', 'xvdc');
       loop.disable();
       expect(loop.max / 1e6).toBeLessThan(TIMEOUT_MS / 2);
       xen.close();
-      await untilGivenBack(before);
+      await untilReleased(before);
     },
     30_000,
   );
 
-  test('hears of what happened while xenstored was started again with a watch pending', async () => {
-    // the event of the change is on its way when the connection breaks
-    await host.faults.hold();
+  test('finds the changes made while xenstored restarts with a watch event pending', async () => {
+    // the connection is lost while the watch event is pending
+    await proxy.hold();
     await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
-    await host.faults.down();
+    await proxy.down();
     await host.detachDisk(1, 'xvda');
-    await host.faults.clear();
+    await proxy.clear();
     await untilDisks('xvdb', 'xvdc');
   });
 
-  test('keeps its rows when xenstored breaks off in the middle of a look', async () => {
+  test('keeps its rows when xenstored disconnects during a scan', async () => {
     for (let skip = 0; skip < 30; skip++) {
-      await host.faults.hangUp({ skip, times: 1 });
+      await proxy.hangUp({ skip, times: 1 });
       await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
       await untilDisks('xvda', 'xvdb', 'xvdc');
       expect(set.sample().errors.size).toBe(0);
@@ -98,7 +102,7 @@ describe('a set of disks', () => {
     }
   }, 60_000);
 
-  test('is rejected at the one deadline of its call while xenstored is slow', async () => {
+  test('is rejected at the deadline of its call while xenstored is slow', async () => {
     for (let domid = 2; domid <= 9; domid++) {
       await host.addGuest({
         name: `g${domid}`,
@@ -106,36 +110,36 @@ describe('a set of disks', () => {
         disks: [{ name: 'xvda', source: '/dev/x' }],
       });
     }
-    const own = connect({ ...host.connectOptions, timeoutMs: 300 });
-    // each answer comes well within the time, all of them do not
-    await host.faults.trickle({ intervalMs: 2 });
+    const own = connect({ ...proxy.connectOptions, timeoutMs: 300 });
+    // each response comes within the timeout, all of them do not
+    await proxy.trickle({ intervalMs: 2 });
     const start = performance.now();
     await expect(own.diskSet()).rejects.toMatchObject({ code: 'ERR_XENSTORE_TIMEOUT' });
     expect(performance.now() - start).toBeLessThan(600);
-    await host.faults.clear();
+    await proxy.clear();
     own.close();
   });
 
-  test('is closed, and another one made, in listeners', async () => {
-    const heard: string[] = [];
+  test('can be closed, and another one made, in listeners', async () => {
+    const events: string[] = [];
     set.on('add', ({ name }) => {
       set.close();
       void xen.diskSet().then((other) => {
         set = other;
-        heard.push(name);
+        events.push(name);
         set.on('remove', (disk) => {
-          heard.push(`-${disk.name}`);
+          events.push(`-${disk.name}`);
           xen.close();
         });
       });
     });
     await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
-    while (heard.length < 1) await delay(5);
+    while (events.length < 1) await delay(5);
     await host.detachDisk(1, 'xvda');
-    while (heard.length < 2) await delay(5);
-    expect(heard).toEqual(['xvdc', '-xvda']);
+    while (events.length < 2) await delay(5);
+    expect(events).toEqual(['xvdc', '-xvda']);
     expect(() => set.sample()).toThrow(expect.objectContaining({ code: 'ERR_XEN_CLOSED' }));
-    await untilGivenBack(before);
+    await untilReleased(before);
   });
 
   const PRELUDE = `
@@ -145,7 +149,7 @@ describe('a set of disks', () => {
     const xen = xbs.connect(options);`;
 
   test('emits every event although a listener throws, and throws the first error afterwards', async () => {
-    const answer = await evaluate(
+    const result = await evaluate(
       `${PRELUDE}
        const set = await xen.diskSet();
        const added = [];
@@ -164,15 +168,15 @@ describe('a set of disks', () => {
         },
       },
     );
-    expect(answer).toEqual({
+    expect(result).toEqual({
       added: ['xvda', 'xvdb', 'xvdc'].map((name) => [name, 5]),
       thrown: ['xvda'],
       reads: 5,
     });
   });
 
-  test('loses one disk while its filter throws for it, and asks again by itself', async () => {
-    const answer = await evaluate(
+  test('loses one disk while its filter throws for it, and retries by itself', async () => {
+    const result = await evaluate(
       `${PRELUDE}
        let fails = true;
        const filter = ({ domain }) => { if (fails && domain === 'bad') throw new Error('filter'); return true };
@@ -194,15 +198,15 @@ describe('a set of disks', () => {
         },
       },
     );
-    expect(answer).toEqual({
+    expect(result).toEqual({
       without: ['web1/xvda', 'web1/xvdb', 'good/xvda', 'better/xvda'],
       thrown: ['filter'],
       watching: true,
     });
   });
 
-  test('takes a disk in and its watch back without a descriptor to spare (EMFILE)', async () => {
-    const answer = await evaluate(
+  test('adds a disk without a free descriptor, and reconnects when there is one (EMFILE)', async () => {
+    const result = await evaluate(
       `${PRELUDE}
        const fs = require('node:fs');
        const set = (await xen.diskSet()).sample();
@@ -240,6 +244,6 @@ describe('a set of disks', () => {
         },
       },
     );
-    expect(answer).toEqual({ full: [0, 5, 7], cut: [false, 0, 5], after: 0 });
+    expect(result).toEqual({ full: [0, 5, 7], cut: [false, 0, 5], after: 0 });
   });
 });

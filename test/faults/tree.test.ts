@@ -1,14 +1,16 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 
 /*
- * A tree that changes between two reads of one call: the call is held in the middle, which only a
- * thread of its own can bear.
+ * The tree changes between two requests of one call. The proxy holds a response back meanwhile, so the call
+ * blocks a worker thread.
  */
 
-describe('in the middle of a call there is', () => {
+describe('during a call, the tree gets', () => {
   let host: SimulatedHost;
+  let proxy: XenstoredProxy;
   let client: Worker;
 
   beforeEach(async () => {
@@ -18,6 +20,7 @@ describe('in the middle of a call there is', () => {
       domid: 1,
       disks: [{ name: 'xvda', source: '/dev/a', counters: { rd_req: 100 } }],
     });
+    proxy = await XenstoredProxy.start(host);
     client = new Worker(
       `const { parentPort, workerData } = require('node:worker_threads');
        const xen = require('xen-block-stats').connect({ ...workerData, timeoutMs: 5000 });
@@ -30,30 +33,31 @@ describe('in the middle of a call there is', () => {
          }
        });
        parentPort.postMessage('ready');`,
-      { eval: true, workerData: host.connectOptions },
+      { eval: true, workerData: proxy.connectOptions },
     );
     await once(client, 'message');
   });
   afterEach(async () => {
     await client.terminate();
+    await proxy.stop();
     await host.stop();
   });
 
   const run = async (program: string) => {
     client.postMessage(program);
-    const [answer] = (await once(client, 'message')) as unknown[];
-    return answer;
+    const [result] = (await once(client, 'message')) as unknown[];
+    return result;
   };
 
-  /** Runs it, and changes the host while the answer about this node is on its way. */
+  /** Runs a program, and changes the host between the response about a node and its arrival. */
   async function change(program: string, path: string, by: () => Promise<unknown>) {
-    await host.requests();
-    await host.faults.hold({ path, times: 1 });
-    const answer = run(program);
-    while (!(await host.requests()).some((request) => request.path.startsWith(path)));
+    await proxy.requests();
+    await proxy.hold({ path, times: 1 });
+    const result = run(program);
+    while (!(await proxy.requests()).some((request) => request.path.startsWith(path)));
     await by();
-    await host.faults.clear();
-    return answer;
+    await proxy.clear();
+    return result;
   }
 
   const BACKEND = '/local/domain/0/backend/vbd/1/51712';
@@ -70,13 +74,13 @@ describe('in the middle of a call there is', () => {
     "web.disk('xvda').read().rdReq",
     "web.blockStats('xvda').rdReq",
     "web.blockStats('').rdReq",
-  ])('another domain with its domid and its disk: %s', async (program) => {
+  ])('another domain with the same domid and disk: %s', async (program) => {
     expect(await change(program, BACKEND, another)).toBe('ERR_XEN_DOMAIN_NOT_RUNNING');
     expect(await run(program)).toBe('ERR_XEN_DOMAIN_NOT_RUNNING');
     expect(await run("xen.domain('web2').blockStats('xvda').rdReq")).toBe(777);
   });
 
-  test('another disk with its name', async () => {
+  test('another disk of the same name', async () => {
     const program =
       "(() => { const disk = web.disk('xvda'); return [disk.info.source, disk.read().rdReq] })()";
     const swap = async () => {
@@ -86,17 +90,17 @@ describe('in the middle of a call there is', () => {
     expect(await change(program, `${BACKEND}/params`, swap)).toEqual(['/dev/b', 777]);
   });
 
-  test('another disk, in a folder that is listed in parts', async () => {
-    const folder = '/local/domain/0/backend/vbd/1';
-    for (let i = 0; i < 500; i++) await host.write(`${folder}/no-disk-number-${i}`, '');
-    await host.requests();
-    // the first answer is that it is too long, the second the first part
-    await host.faults.hold({ path: folder, skip: 1, times: 1 });
-    const answer = run('web.disks().map(({ name }) => name)');
-    const parts = async () => (await host.requests()).some(({ type }) => type === 'directoryPart');
+  test('another disk, in a directory that is listed in parts', async () => {
+    const directory = '/local/domain/0/backend/vbd/1';
+    for (let i = 0; i < 500; i++) await host.write(`${directory}/no-disk-number-${i}`, '');
+    await proxy.requests();
+    // the first response is the error E2BIG, the second one the first part
+    await proxy.hold({ path: directory, skip: 1, times: 1 });
+    const result = run('web.disks().map(({ name }) => name)');
+    const parts = async () => (await proxy.requests()).some(({ type }) => type === 'directoryPart');
     while (!(await parts()));
     await host.attachDisk(1, { name: 'xvdb', source: '/dev/b' });
-    await host.faults.clear();
-    expect(await answer).toEqual(['xvda', 'xvdb']);
+    await proxy.clear();
+    expect(await result).toEqual(['xvda', 'xvdb']);
   });
 });

@@ -4,18 +4,19 @@ import { Worker } from 'node:worker_threads';
 import { connect, type Connection, type Disk, type Domain } from 'xen-block-stats';
 import { SimulatedHost, type DiskOptions } from 'xen-block-stats/simulator';
 import { RealHost } from '../integration/hosts/real-host';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 import { FAULTS } from './faults';
-import { holdings, untilGivenBack, type Holdings } from './holdings';
+import { countResources, untilReleased, type Resources } from './resources';
 import { ROOT, runProgram } from './program';
 import { ROUNDS, randomNumbers } from './rounds';
 
 /*
- * A xenstored that is not what it should be. Whatever it does: a call ends in time, with the right
- * answer or with an error that says what is wrong; open disks go on; and afterwards all is as before.
+ * xenstored has a fault. In each case a call ends before its deadline, with the correct result or with an error
+ * that names the fault; open disks are read; and after the fault, everything works as before.
  */
 
 const TIMEOUT_MS = 500;
-/** No call takes longer: one that waited twice would. */
+/** The maximum duration of a call: less than two timeouts. */
 const LIMIT_MS = 2 * TIMEOUT_MS;
 
 const DISKS: DiskOptions[] = [
@@ -23,15 +24,15 @@ const DISKS: DiskOptions[] = [
   { name: 'xvdb', source: '/dev/b', counters: { rd_req: 1000 } },
 ];
 
-/** What a test does to a host, as far as both kinds can. */
+/** What the tests need of a host, simulated or real. */
 interface Host {
   readonly connectOptions: { readonly xenstore: string; readonly sysfs: string };
   setCounters(domid: number, disk: string, counters: { rd_req: number }): Promise<void>;
 }
 
-/** A connection with an open disk, and what it was before there was one. */
+/** A connection with an open disk, and the resources of the process before it. */
 class Client {
-  readonly before: Holdings = holdings();
+  readonly before: Resources = countResources();
   readonly xen: Connection;
   readonly web: Domain;
   readonly disk: Disk;
@@ -47,8 +48,8 @@ class Client {
     this.web.blockStats('xvda');
   }
 
-  /** Every way to ask xenstored something, with what is right. */
-  get questions(): [ask: () => unknown, right: unknown][] {
+  /** All kinds of calls that send requests to xenstored, with their correct results. */
+  get calls(): [call: () => unknown, expected: unknown][] {
     const { xen, web, host, timeoutMs } = this;
     return [
       [() => xen.domains().map(({ name }) => name), ['Domain-0', 'web1']],
@@ -69,30 +70,30 @@ class Client {
     ];
   }
 
-  /** Asks everything, and gives what came in place of right answers. */
+  /** Makes all calls, and returns the codes of the errors. Other results must be correct. */
   async errors(): Promise<string[]> {
     const codes: string[] = [];
-    for (let i = 0; i < this.questions.length; i++) {
-      const [ask, right] = this.questions[i] as (typeof this.questions)[0];
+    for (let i = 0; i < this.calls.length; i++) {
+      const [call, expected] = this.calls[i] as (typeof this.calls)[0];
       const start = performance.now();
-      let answer: unknown;
+      let result: unknown;
       try {
-        answer = ask();
+        result = call();
       } catch (error) {
         const { name, code } = error as { name: string; code: string };
         expect(name).toBe('XenError');
         codes.push(code);
-        answer = right;
+        result = expected;
       }
       expect(performance.now() - start).toBeLessThan(2 * this.timeoutMs);
-      expect(answer).toEqual(right);
-      await this.expectOpenDiskToGoOn();
+      expect(result).toEqual(expected);
+      await this.expectOpenDiskIsRead();
     }
     return codes;
   }
 
-  /** Waits until a request that was given up is answered: until then, others fail at once. */
-  async untilAnswered(): Promise<void> {
+  /** Waits for the response to a request that timed out: until then, other calls fail at once. */
+  async untilResponse(): Promise<void> {
     const deadline = performance.now() + 10_000;
     for (;;) {
       try {
@@ -105,56 +106,64 @@ class Client {
     }
   }
 
-  /** Moves the open disk's counters, and reads them. */
-  async expectOpenDiskToGoOn(): Promise<void> {
+  /** Changes the open disk's counters, and reads them. */
+  async expectOpenDiskIsRead(): Promise<void> {
     this.#rdReq += 1;
     await this.host.setCounters(1, 'xvda', { rd_req: this.#rdReq });
     expect(this.disk.read().rdReq).toBe(this.#rdReq);
     expect(this.web.blockStats('xvda').rdReq).toBe(this.#rdReq);
   }
 
-  /** Asks everything when all is well again, closes, and waits until nothing is left. */
+  /** Makes all calls after the fault, closes the connection, and waits until its resources are released. */
   async expectRecovery(): Promise<void> {
-    await this.untilAnswered();
+    await this.untilResponse();
     expect(await this.errors()).toEqual([]);
     expect(this.xen.domain('web1')).toBe(this.web);
     expect(this.web.disk('xvda')).toBe(this.disk);
     this.xen.close();
-    await untilGivenBack(this.before);
+    await untilReleased(this.before);
   }
 }
 
 describe('a xenstored (simulated) that', () => {
   let host: SimulatedHost;
+  let proxy: XenstoredProxy;
 
   beforeAll(async () => {
     host = await SimulatedHost.start();
+    proxy = await XenstoredProxy.start(host);
   });
-  afterAll(() => host.stop());
+  afterAll(async () => {
+    await proxy.stop();
+    await host.stop();
+  });
 
   beforeEach(async () => {
     await host.addGuest({ name: 'web1', domid: 1, disks: DISKS });
   });
   afterEach(async () => {
-    await host.faults.clear();
+    await proxy.clear();
     await host.removeGuest(1);
   });
 
   test.each(FAULTS)('%s', async (_name, begin, codes) => {
-    const client = new Client(host);
-    await begin(host.faults);
+    const client = new Client({
+      connectOptions: proxy.connectOptions,
+      setCounters: (...args) => host.setCounters(...args),
+    });
+    await begin(proxy);
     expect(new Set(await client.errors())).toEqual(new Set(codes));
-    await host.faults.clear();
+    await proxy.clear();
     await client.expectRecovery();
   });
 
-  const FOLDER = '/local/domain/0/backend/vbd/1';
-  const fillFolder = async () => {
-    for (let i = 0; i < 500; i++) await host.write(`${FOLDER}/no-disk-number-${i}`, '');
+  const DIRECTORY = '/local/domain/0/backend/vbd/1';
+  const fillDirectory = async () => {
+    for (let i = 0; i < 500; i++) await host.write(`${DIRECTORY}/no-disk-number-${i}`, '');
   };
 
-  test('lists more names than fit into an answer', async () => {
-    await fillFolder();
+  test('lists more names than fit into a response', async () => {
+    await fillDirectory();
     const client = new Client(host);
     await client.expectRecovery();
   });
@@ -163,12 +172,12 @@ describe('a xenstored (simulated) that', () => {
     const name = 'n'.repeat(4096);
     const source = `/dev/${'s'.repeat(4091)}`;
     await host.write('/local/domain/1/name', name);
-    await host.write(`${FOLDER}/51712/params`, source);
+    await host.write(`${DIRECTORY}/51712/params`, source);
     const xen = connect(host.connectOptions);
     expect(xen.domain(name).disks()[0]).toMatchObject({ name: 'xvda', source });
     expect(xen.domain(1).disk(source).read().rdReq).toBe(100);
     for (const node of ['state', 'sectors', 'physical-sector-size', 'mode', 'dev']) {
-      await host.write(`${FOLDER}/51712/${node}`, '4'.repeat(4096));
+      await host.write(`${DIRECTORY}/51712/${node}`, '4'.repeat(4096));
     }
     expect(xen.domain(1).disks()[0]).toMatchObject({
       name: 'xvda',
@@ -216,15 +225,15 @@ describe('the real xenstored, when it', () => {
     await client.expectRecovery();
   });
 
-  test('lists more names than fit into an answer', async () => {
-    const folder = '/local/domain/0/backend/vbd/1';
+  test('lists more names than fit into a response', async () => {
+    const directory = '/local/domain/0/backend/vbd/1';
     await host.xenstored.write(
-      Array.from({ length: 1500 }, (_, i) => [`${folder}/no-disk-${i}`, 'x']),
+      Array.from({ length: 1500 }, (_, i) => [`${directory}/no-disk-${i}`, 'x']),
     );
     await new Client(host).expectRecovery();
   });
 
-  test('hangs, costs a loop of calls one timeout', async () => {
+  test('hangs during a loop of calls, delays only the first call', async () => {
     const client = new Client(host);
     host.xenstored.signal('SIGSTOP');
     const timeout = expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' });
@@ -232,27 +241,27 @@ describe('the real xenstored, when it', () => {
     for (let i = 0; i < 20; i++) {
       expect(() => client.xen.domain(1)).toThrow(timeout);
       expect(() => client.web.blockStats('')).toThrow(timeout);
-      await client.expectOpenDiskToGoOn();
+      await client.expectOpenDiskIsRead();
     }
     expect(performance.now() - start).toBeLessThan(LIMIT_MS);
     host.xenstored.signal('SIGCONT');
     await client.expectRecovery();
   });
 
-  test('hangs, is not asked by more and more threads', async () => {
+  test('hangs during many connects, blocks at most four threads', async () => {
     const client = new Client(host);
-    const hanging = holdings();
+    const connected = countResources();
     host.xenstored.signal('SIGSTOP');
     const options = { ...host.connectOptions, timeoutMs: 20 };
     const timeout = expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' });
     for (let i = 0; i < 50; i++) expect(() => connect(options)).toThrow(timeout);
-    expect(holdings().threads - hanging.threads).toBeLessThanOrEqual(4);
+    expect(countResources().threads - connected.threads).toBeLessThanOrEqual(4);
     host.xenstored.signal('SIGCONT');
     await client.expectRecovery();
   });
 
-  test('hangs a hundred times, leaves no thread and no descriptor behind', async () => {
-    const before = holdings();
+  test('hangs a hundred times, leaks no thread and no descriptor', async () => {
+    const before = countResources();
     const timeout = expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' });
     for (let i = 0; i < 100; i++) {
       const xen = connect({ ...host.connectOptions, timeoutMs: 200 });
@@ -263,11 +272,11 @@ describe('the real xenstored, when it', () => {
       if (i % 2 === 0) await expect(xen.diskSet()).rejects.toEqual(timeout);
       xen.close();
       host.xenstored.signal('SIGCONT');
-      await untilGivenBack(before);
+      await untilReleased(before);
     }
   }, 180_000);
 
-  test('is killed and started again a hundred times, answers the first call each time', async () => {
+  test('is killed and started again a hundred times, responds to the first call each time', async () => {
     const client = new Client(host);
     for (let i = 0; i < 100; i++) {
       await host.xenstored.kill();
@@ -278,20 +287,20 @@ describe('the real xenstored, when it', () => {
       expect(client.xen.domains()).toEqual([]);
     }
     client.xen.close();
-    await untilGivenBack(client.before);
+    await untilReleased(client.before);
   }, 60_000);
 
   test(
-    'stops and goes on at random moments, gives right answers or none',
+    'stops and continues at random moments, gives correct results or timeouts',
     async () => {
-      const before = holdings();
+      const before = countResources();
       const client = new Worker(
         `const { parentPort, workerData } = require('node:worker_threads');
        const { connect } = require('xen-block-stats');
        const { isDeepStrictEqual } = require('node:util');
        const xen = connect({ ...workerData.options, timeoutMs: ${TIMEOUT_MS} });
        const disk = xen.domain('web1').disk('xvda');
-       const report = { right: 0, late: 0, wrong: [], longest: 0 };
+       const report = { correct: 0, late: 0, wrong: [], longest: 0 };
        let over = false;
        parentPort.on('message', () => { over = true; });
        parentPort.postMessage('ready');
@@ -301,9 +310,9 @@ describe('the real xenstored, when it', () => {
            try {
              const names = xen.domains().map(({ name }) => name);
              const sum = xen.domain('web1').blockStats('').rdReq;
-             const answer = [names, sum, disk.read().rdReq];
-             if (isDeepStrictEqual(answer, workerData.right)) report.right += 1;
-             else report.wrong.push(answer);
+             const result = [names, sum, disk.read().rdReq];
+             if (isDeepStrictEqual(result, workerData.expected)) report.correct += 1;
+             else report.wrong.push(result);
            } catch (error) {
              if (error.code === 'ERR_XENSTORE_TIMEOUT') report.late += 1;
              else report.wrong.push(String(error));
@@ -316,7 +325,7 @@ describe('the real xenstored, when it', () => {
        })();`,
         {
           eval: true,
-          workerData: { options: host.connectOptions, right: [['Domain-0', 'web1'], 1100, 100] },
+          workerData: { options: host.connectOptions, expected: [['Domain-0', 'web1'], 1100, 100] },
         },
       );
       await once(client, 'message');
@@ -331,17 +340,21 @@ describe('the real xenstored, when it', () => {
       const [report] = (await once(client, 'message')) as unknown[];
       await client.terminate();
       expect(report).toMatchObject({ wrong: [] });
-      const { right, late, longest } = report as { right: number; late: number; longest: number };
-      expect(right).toBeGreaterThan(10);
+      const { correct, late, longest } = report as {
+        correct: number;
+        late: number;
+        longest: number;
+      };
+      expect(correct).toBeGreaterThan(10);
       expect(late).toBeGreaterThan(0);
-      // two calls that ask, one after the other
+      // two calls that send requests, one after the other
       expect(longest).toBeLessThan(2 * LIMIT_MS);
-      await untilGivenBack(before);
+      await untilReleased(before);
     },
     60_000 * ROUNDS,
   );
 
-  test('is not for this user, says so', async () => {
+  test('refuses this user, fails with the reason', async () => {
     const { stdout } = await runProgram(
       `try { require(root).connect(options) } catch ({ code, message }) { console.log(code, message) }`,
       { root: ROOT, options: host.connectOptions },

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 import { RealHost } from './hosts/real-host';
 
 /*
@@ -111,6 +112,7 @@ describe('the number of requests', () => {
   const GUESTS = 20;
   const DISKS = ['xvda', 'xvdb'];
   let host: SimulatedHost;
+  let proxy: XenstoredProxy;
 
   beforeAll(async () => {
     host = await SimulatedHost.start();
@@ -118,35 +120,39 @@ describe('the number of requests', () => {
       const disks = DISKS.map((name) => ({ name, source: `/dev/vg/${i}-${name}` }));
       await host.addGuest({ name: `guest${i}`, domid: i, disks });
     }
+    proxy = await XenstoredProxy.start(host);
   });
-  afterAll(() => host.stop());
+  afterAll(async () => {
+    await proxy.stop();
+    await host.stop();
+  });
 
   test('of the first blockStats on a new connection is 14', async () => {
-    await host.requests();
-    const xen = connect(host.connectOptions);
+    await proxy.requests();
+    const xen = connect(proxy.connectOptions);
     xen.domain(1).blockStats('xvda');
-    expect(await host.requests()).toHaveLength(14);
+    expect(await proxy.requests()).toHaveLength(14);
     xen.close();
   });
 
   test('of a set is one for each node, a directory and a watch for each domain, and two more', async () => {
-    const xen = connect(host.connectOptions);
-    await host.requests();
+    const xen = connect(proxy.connectOptions);
+    await proxy.requests();
     await xen.diskSet();
     const each = 2 + 2 + 9 * DISKS.length; // directory and watch; name and uuid; nodes of the disks
-    expect(await host.requests()).toHaveLength(2 + GUESTS * each);
+    expect(await proxy.requests()).toHaveLength(2 + GUESTS * each);
     xen.close();
   });
 
   test('of domains() and disks() is one for each node, and six for each domain', async () => {
-    const xen = connect(host.connectOptions);
-    await host.requests();
+    const xen = connect(proxy.connectOptions);
+    await proxy.requests();
     for (const domain of xen.domains()) domain.disks();
     const domains = 1 + 2 * (GUESTS + 1);
     const running = 2; // name and uuid, to check that the domain is the same
     const listings = 2 + 2; // kinds of backends and the disks of the one kind; two directories of libxl
     const disks = GUESTS * (running + listings + 9 * DISKS.length) + running + listings;
-    expect(await host.requests()).toHaveLength(domains + disks);
+    expect(await proxy.requests()).toHaveLength(domains + disks);
     xen.close();
   });
 });

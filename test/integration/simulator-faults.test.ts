@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SimulatedHost, type Faults } from 'xen-block-stats/simulator';
 import { Decoder, MessageType, encode, type Message } from '../../lib/simulator/wire';
 
@@ -17,7 +18,6 @@ afterAll(() => host.stop());
 
 beforeEach(async () => {
   await faults.clear();
-  await host.requests();
   await open();
 });
 afterEach(() => {
@@ -32,76 +32,64 @@ async function open(): Promise<void> {
   await once(socket, 'connect');
 }
 
-function ask(type: number, path: string, requestId = 7): void {
-  socket.write(encode({ type, requestId, transactionId: 0, payload: Buffer.from(`${path}\0`) }));
-}
-
-const bytes = () => Buffer.concat(received);
-const messages = (): Message[] => [...new Decoder().decode(bytes())];
-
-/** Waits until so many bytes have come, and for another answer that shows that there are no more. */
-async function bytesSent(count: number): Promise<Buffer> {
-  while (bytes().length < count) await once(socket, 'data');
-  await host.read('/');
-  return bytes();
-}
-
 const NAME = '/local/domain/0/name';
-const RIGHT = encode({
-  type: MessageType.read,
-  requestId: 7,
-  transactionId: 0,
-  payload: Buffer.from('Domain-0'),
-});
 
-test('an answer that is held comes when all is well again, and so does what follows', async () => {
-  await faults.hold({ bytes: 20, times: 1 });
-  ask(MessageType.read, NAME);
-  ask(MessageType.read, NAME);
-  expect(await bytesSent(20)).toEqual(RIGHT.subarray(0, 20));
+function request(type: number, ...strings: string[]): void {
+  const payload = Buffer.from(strings.map((text) => `${text}\0`).join(''));
+  socket.write(encode({ type, requestId: 7, transactionId: 0, payload }));
+}
+
+const messages = (): Message[] => [...new Decoder().decode(Buffer.concat(received))];
+
+async function responses(count: number): Promise<[type: number, payload: string][]> {
+  while (messages().length < count) await once(socket, 'data');
+  return messages().map(({ type, payload }) => [type, payload.toString()]);
+}
+
+const RESPONSE = [MessageType.read, 'Domain-0'];
+
+test('hold() keeps responses and watch events back until clear()', async () => {
+  request(MessageType.watch, '/tool', 'token');
+  await responses(2);
+  received = [];
+  await faults.hold();
+  request(MessageType.read, NAME);
+  await host.write('/tool/a', '1');
+  await delay(50);
+  expect(received).toEqual([]);
   await faults.clear();
-  expect(await bytesSent(48)).toEqual(Buffer.concat([RIGHT, RIGHT]));
+  expect(new Set(await responses(2))).toEqual(
+    new Set([RESPONSE, [MessageType.watchEvent, '/tool/a\0token\0']]),
+  );
 });
 
-test('an answer is cut off where it was told to be', async () => {
-  await faults.hangUp({ bytes: 17 });
-  ask(MessageType.read, NAME);
-  await once(socket, 'close');
-  expect(bytes()).toEqual(RIGHT.subarray(0, 17));
-});
-
-test('a slow answer comes byte by byte, and at once when all is well again', async () => {
-  await faults.trickle({ intervalMs: 50 });
-  ask(MessageType.read, NAME);
-  while (bytes().length < 2) await once(socket, 'data');
-  expect(bytes().length).toBeLessThan(24);
-  expect(bytes()).toEqual(RIGHT.subarray(0, bytes().length));
+test('slow() delays each response, until clear()', async () => {
+  await faults.slow(40);
+  const start = performance.now();
+  for (let i = 0; i < 3; i++) request(MessageType.read, NAME);
+  expect(await responses(3)).toEqual([RESPONSE, RESPONSE, RESPONSE]);
+  // timers can be a millisecond early
+  expect(performance.now() - start).toBeGreaterThanOrEqual(3 * 39);
+  await faults.slow(60_000);
+  request(MessageType.read, NAME);
+  await delay(20);
+  expect(messages()).toHaveLength(3);
   await faults.clear();
-  expect(await bytesSent(24)).toEqual(RIGHT);
+  expect(await responses(4)).toHaveLength(4);
 });
 
-test('answers with the error that it was given', async () => {
-  await faults.error('EWHAT');
-  ask(MessageType.read, NAME);
-  await bytesSent(22);
-  expect(
-    messages().map(({ type, requestId, payload }) => [type, requestId, payload.toString()]),
-  ).toEqual([[MessageType.error, 7, 'EWHAT\0']]);
+test('refuse() makes every response EACCES', async () => {
+  await faults.refuse();
+  request(MessageType.read, NAME);
+  request(MessageType.watch, '/tool', 'token');
+  const refusal = [MessageType.error, 'EACCES\0'];
+  expect(await responses(2)).toEqual([refusal, refusal]);
+  await faults.clear();
+  request(MessageType.read, NAME);
+  expect(await responses(3)).toEqual([refusal, refusal, RESPONSE]);
 });
 
-test('only the answers that it is about are wrong', async () => {
-  await faults.error('EIO', { path: '/local/domain/0', skip: 1, times: 1 });
-  for (const path of ['/local', NAME, '/local/domain/0', NAME]) ask(MessageType.read, path);
-  while (messages().length < 4) await once(socket, 'data');
-  expect(messages().map(({ type }) => type)).toEqual([
-    MessageType.read,
-    MessageType.read,
-    MessageType.error,
-    MessageType.read,
-  ]);
-});
-
-test('one that is down answers nobody, and knows everything when it is up again', async () => {
+test('down() disconnects clients and removes the socket; clear() serves the same nodes', async () => {
   const closed = once(socket, 'close');
   await faults.down();
   await closed;
@@ -110,29 +98,19 @@ test('one that is down answers nobody, and knows everything when it is up again'
   expect(await host.read(NAME)).toBe('Domain-0');
   await faults.clear();
   await open();
-  ask(MessageType.read, NAME);
-  expect(await bytesSent(24)).toEqual(RIGHT);
+  request(MessageType.read, NAME);
+  expect(await responses(1)).toEqual([RESPONSE]);
 });
 
-test('the requests are told once, with the names of their types', async () => {
-  ask(MessageType.read, 'name');
-  ask(99, 'x');
-  while (messages().length < 2) await once(socket, 'data');
-  expect(await host.requests()).toEqual([
-    { type: 'read', path: 'name' },
-    { type: '99', path: 'x' },
-  ]);
-  expect(await host.requests()).toEqual([]);
+test('a fault replaces the one before', async () => {
+  await faults.hold();
+  request(MessageType.read, NAME);
+  await faults.refuse();
+  request(MessageType.read, NAME);
+  const got = await responses(2);
+  expect(got).toContainEqual([MessageType.error, 'EACCES\0']);
 });
 
-test.each([
-  ['hold', [{ bytes: -1 }], 'ERR_OUT_OF_RANGE'],
-  ['hold', [null], 'ERR_INVALID_ARG_TYPE'],
-  ['hangUp', [{ path: 5 }], 'ERR_INVALID_ARG_TYPE'],
-  ['trickle', [{ intervalMs: 0 }], 'ERR_OUT_OF_RANGE'],
-  ['error', [''], 'ERR_OUT_OF_RANGE'],
-  ['error', ['EIO', { times: 0.5 }], 'ERR_OUT_OF_RANGE'],
-])('%s(...%j) is refused', async (fault, args, code) => {
-  const method = Reflect.get(faults, fault) as (...args: unknown[]) => Promise<void>;
-  await expect(method.apply(faults, args)).rejects.toMatchObject({ code });
+test('slow() refuses a delay that is not more than 0', async () => {
+  await expect(faults.slow(0)).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
 });

@@ -12,6 +12,7 @@ const LAYERS = [
   ['connection.ts'],
   ['sampling/'],
   ['domain.ts'],
+  ['domain-counters.ts'],
   ['domain-disks.ts'],
   ['disk.ts'],
   ['backends/'],

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { COUNTERS, DeviceFolder, countIo } from '../../lib/simulator/counters';
+import { COUNTERS, CounterFiles, countIo } from '../../lib/simulator/counters';
 
 let bus: string;
 beforeEach(() => {
@@ -24,38 +24,38 @@ afterEach(() => {
 });
 
 const file = (counter: string) => join(bus, 'devices/vbd-1-51712/statistics', counter);
-const open = () => new DeviceFolder(bus, 'vbd-1-51712', true);
+const open = () => new CounterFiles(bus, 'vbd-1-51712');
 
 function pread(descriptor: number): string {
   const buffer = Buffer.alloc(64);
   return buffer.toString('latin1', 0, readSync(descriptor, buffer, 0, 64, 0));
 }
 
-test('a disk starts with every counter at 0, as the kernel prints it', () => {
+test('starts with all counters at 0, in the format of the kernel', () => {
   open();
   for (const counter of COUNTERS) expect(readFileSync(file(counter), 'latin1')).toBe('0\n');
 });
 
-test('a held descriptor sees every value, longer and shorter ones', () => {
+test('an open descriptor reads each new value, longer or shorter', () => {
   const disk = open();
-  const held = openSync(file('rd_req'), 'r');
+  const descriptor = openSync(file('rd_req'), 'r');
   for (const value of [9n, 10n, 2n ** 64n - 1n, 123n, 0n]) {
     disk.set({ rd_req: value });
-    expect(pread(held)).toBe(`${value}\n`);
+    expect(pread(descriptor)).toBe(`${value}\n`);
   }
-  closeSync(held);
+  closeSync(descriptor);
 });
 
-test('a reader that never stops reading never finds an empty file', async () => {
+test('a reader in another thread never reads an empty file', async () => {
   const disk = open();
   const reader = new Worker(
     `const { parentPort, workerData } = require('node:worker_threads');
      const fs = require('node:fs');
-     const held = fs.openSync(workerData, 'r');
+     const descriptor = fs.openSync(workerData, 'r');
      const buffer = Buffer.alloc(64);
      let empty = 0, reads = 0, last = '';
      do {
-       last = buffer.toString('latin1', 0, fs.readSync(held, buffer, 0, 64, 0));
+       last = buffer.toString('latin1', 0, fs.readSync(descriptor, buffer, 0, 64, 0));
        reads += 1;
        if (last === '') empty += 1;
        if (reads === 1) parentPort.postMessage('reading');
@@ -70,14 +70,14 @@ test('a reader that never stops reading never finds an empty file', async () => 
   expect(await answer()).toEqual({ empty: 0 });
 });
 
-test('counting goes on from 0 after 2^64 - 1', () => {
+test('counters continue at 0 after 2^64 - 1', () => {
   const disk = open();
   disk.set({ wr_req: 2n ** 64n - 1n });
   disk.add(countIo({ writes: 3 }));
   expect(disk.values.wr_req).toBe(2n);
 });
 
-test('I/O is counted in requests, and in sectors of 512 bytes', () => {
+test('counts requests, and sectors of 512 bytes', () => {
   expect(
     countIo({
       reads: 2,
@@ -98,18 +98,12 @@ test('I/O is counted in requests, and in sectors of 512 bytes', () => {
   });
 });
 
-test('a removed disk leaves nothing, and who holds its files reads nothing', () => {
+test('remove() leaves no files, and an open descriptor reads nothing', () => {
   const disk = open();
-  const held = openSync(file('rd_req'), 'r');
+  const descriptor = openSync(file('rd_req'), 'r');
   disk.remove();
   expect(existsSync(join(bus, 'devices/vbd-1-51712'))).toBe(false);
   expect(readdirSync(bus)).toEqual(['devices']);
-  expect(pread(held)).toBe('');
-  closeSync(held);
-});
-
-test('other devices have a folder without statistics', () => {
-  const device = new DeviceFolder(bus, 'qdisk-1-51712', false);
-  expect(readdirSync(join(bus, 'devices/qdisk-1-51712'))).toEqual([]);
-  expect(device.hasStatistics).toBe(false);
+  expect(pread(descriptor)).toBe('');
+  closeSync(descriptor);
 });

@@ -1,6 +1,6 @@
 import {
   connectedNodes,
-  diskFolders,
+  diskDirectories,
   diskNodes,
   disconnectedNodes,
   dom0Nodes,
@@ -14,7 +14,8 @@ function tree(toolstack: Toolstack, disk: DiskSpec, connected = false): Record<s
   return Object.fromEntries(connected ? [...nodes, ...connectedNodes(1, disk)] : nodes);
 }
 
-// what a real dom0 said (Xen 4.17, libvirt 9): disk xvdb1 of domain 1, 512-byte sectors on 4096
+// recorded in a real dom0 (Xen 4.17, libvirt 9): disk xvdb1 of domain 1, logical sectors of 512 bytes,
+// physical ones of 4096
 const RECORDED = `
 /local/domain/1/device/vbd/51729 backend=/local/domain/0/backend/vbd/1/51729 backend-id=0
   device-type=disk event-channel=* feature-persistent=1 protocol=x86_64-abi ring-ref=* state=4
@@ -29,16 +30,16 @@ const RECORDED = `
 
 function recorded(): Record<string, string> {
   const nodes: Record<string, string> = {};
-  let folder = '';
+  let directory = '';
   for (const word of RECORDED.trim().split(/\s+/)) {
     const [name = '', value] = word.split('=');
-    if (value === undefined) folder = name;
-    else nodes[`${folder}/${name}`] = value;
+    if (value === undefined) directory = name;
+    else nodes[`${directory}/${name}`] = value;
   }
   return nodes;
 }
 
-test('a connected phy disk of xl has exactly the nodes that a real one had', () => {
+test('a connected phy disk of xl has exactly the nodes of a real one', () => {
   const disk = { name: 'xvdb1', source: '/dev/vdb', sectors: 524288, physicalSectorSize: 4096 };
   const nodes = Object.entries(tree('xl', disk, true))
     .filter(([path]) => !path.startsWith('/libxl/'))
@@ -46,7 +47,7 @@ test('a connected phy disk of xl has exactly the nodes that a real one had', () 
   expect(Object.fromEntries(nodes)).toEqual(recorded());
 });
 
-test('before the guest connects the backend waits, and nobody knows the size', () => {
+test('before the frontend connects, the backend waits and has no size', () => {
   const nodes = tree('xl', { name: 'xvda', source: '/dev/vg/a' });
   const backend = '/local/domain/0/backend/vbd/1/51712';
   expect(nodes[`${backend}/state`]).toBe('2');
@@ -61,7 +62,7 @@ test('before the guest connects the backend waits, and nobody knows the size', (
   }
 });
 
-test('libxl keeps notes of what it wrote first; XAPI keeps none', () => {
+test('libxl has a copy of the first nodes, XAPI has none', () => {
   const disk = { name: 'xvda', source: '/dev/vg/a' };
   expect(tree('xl', disk)).toMatchObject({
     '/libxl/1/device/vbd/51712/backend': '/local/domain/0/backend/vbd/1/51712',
@@ -72,7 +73,7 @@ test('libxl keeps notes of what it wrote first; XAPI keeps none', () => {
   expect(Object.keys(tree('xapi', disk)).filter((path) => path.startsWith('/libxl'))).toEqual([]);
 });
 
-test('XAPI notes the VDI, and says only in the folder of the guest whether it is a CD-ROM', () => {
+test('XAPI writes the VDI, and the device type only to the frontend', () => {
   const vdi = '0f2e4a1c-93a5-4f0e-8d0b-6a1d7b1b9a11';
   const nodes = tree('xapi', {
     name: 'xvda',
@@ -100,7 +101,7 @@ test.each<[DiskSpec['kind'], string | undefined, string, Record<string, string>]
   }
 });
 
-test('an empty drive is a CD-ROM that can only be read', () => {
+test('an empty drive is a read-only CD-ROM drive', () => {
   expect(tree('xl', { name: 'hdc', kind: 'qdisk' })).toMatchObject({
     '/local/domain/0/backend/qdisk/1/5632/params': 'aio:',
     '/local/domain/0/backend/qdisk/1/5632/device-type': 'cdrom',
@@ -109,15 +110,15 @@ test('an empty drive is a CD-ROM that can only be read', () => {
   });
 });
 
-test('a virtio disk has folders of its own, and a driver domain the backend', () => {
-  expect(diskFolders('xl', 3, { name: 'xvda', kind: 'virtio_disk', backendDomid: 5 })).toEqual([
+test('a virtio disk has directories of its own, and its backend can be in a driver domain', () => {
+  expect(diskDirectories('xl', 3, { name: 'xvda', kind: 'virtio_disk', backendDomid: 5 })).toEqual([
     '/local/domain/3/device/virtio_disk/51712',
     '/local/domain/5/backend/virtio_disk/3/51712',
     '/libxl/3/device/virtio_disk/51712',
   ]);
 });
 
-test('QEMU counts sectors of the disk, blkback those of 512 bytes', () => {
+test('qdisk has the size in sectors of the disk, vbd in sectors of 512 bytes', () => {
   const sectorsOf = (kind: 'vbd' | 'qdisk') =>
     tree('xl', { name: 'xvda', source: '/x', kind, sectors: 800, sectorSize: 4096 }, true)[
       `/local/domain/0/backend/${kind}/1/51712/sectors`
@@ -126,14 +127,14 @@ test('QEMU counts sectors of the disk, blkback those of 512 bytes', () => {
   expect(sectorsOf('qdisk')).toBe('100');
 });
 
-test('a disk that was let go is closed on both sides', () => {
+test('a disconnected disk is closed on both sides', () => {
   expect(disconnectedNodes(1, { name: 'xvda', source: '/x' })).toEqual([
     ['/local/domain/1/device/vbd/51712/state', '6'],
     ['/local/domain/0/backend/vbd/1/51712/state', '6'],
   ]);
 });
 
-test('a guest and dom0', () => {
+test('the nodes of a guest and of dom0', () => {
   expect(Object.fromEntries(guestNodes('xl', { domid: 1, name: 'web1', uuid: 'u' }))).toEqual({
     '/local/domain/1/vm': '/vm/u',
     '/local/domain/1/name': 'web1',

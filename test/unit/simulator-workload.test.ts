@@ -2,14 +2,14 @@ import { WorkloadStream } from '../../lib/simulator/workload';
 
 const steps = (stream: WorkloadStream) => Array.from({ length: 50 }, () => stream.next(0.1));
 
-test('the same seed makes a disk do the same again, another one does not', () => {
+test('the same seed gives the same I/O, another seed does not', () => {
   expect(steps(new WorkloadStream({}, 1, 51712))).toEqual(steps(new WorkloadStream({}, 1, 51712)));
   expect(steps(new WorkloadStream({}, 1, 51712))).not.toEqual(
     steps(new WorkloadStream({}, 2, 51712)),
   );
 });
 
-test('on average as much is done as was asked for, in whole requests', () => {
+test('gives whole requests, at the average rate of the workload', () => {
   const stream = new WorkloadStream({ readsPerSecond: 3, readBytes: 4096, writesPerSecond: 0 }, 1);
   let reads = 0;
   for (let i = 0; i < 10000; i++) {

@@ -15,6 +15,9 @@ const RING = 1024;
 const REQUESTS = { at: 0, consumed: 2048, produced: 2052 };
 const RESPONSES = { at: RING, consumed: 2056, produced: 2060 };
 
+/** The type of the request that introduces a domain: only toolstacks send it. */
+const INTRODUCE = 8;
+
 /** The page's grant and the event channel's port, as the guest numbers them. */
 const GRANT = 1;
 const PORT = 5;
@@ -37,12 +40,10 @@ export class RealGuest {
     ftruncateSync(page, PAGE);
     const toolstack = createConnection(xenstored.socket);
     const payload = Buffer.from([domid, GRANT, PORT].map((number) => `${number}\0`).join(''));
-    toolstack.write(
-      encode({ type: MessageType.introduce, requestId: 1, transactionId: 0, payload }),
-    );
+    toolstack.write(encode({ type: INTRODUCE, requestId: 1, transactionId: 0, payload }));
     const [bytes] = (await once(toolstack, 'data')) as [Buffer];
     toolstack.destroy();
-    if (bytes.readUInt32LE(0) !== MessageType.introduce) {
+    if (bytes.readUInt32LE(0) !== INTRODUCE) {
       throw new Error(`xenstored did not introduce the domain: ${bytes.toString('latin1', 16)}`);
     }
     return new RealGuest(page, openSync(join(xenstored.directory, 'events'), 'w'));

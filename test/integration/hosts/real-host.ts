@@ -1,14 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SimulatedHost } from 'xen-block-stats/simulator';
-import { DeviceFolder, type Counters } from '../../../lib/simulator/counters';
+import { CounterFiles } from '../../../lib/simulator/counters';
 import type { CounterOptions, DiskOptions, GuestOptions } from '../../../lib/simulator/options';
 import {
   connectedNodes,
-  diskFolders,
+  diskDirectories,
   diskNodes,
   dom0Nodes,
-  guestFolders,
+  guestDirectories,
   guestNodes,
   isEmptyDrive,
   placeDisk,
@@ -35,8 +35,8 @@ export type TestHost = Pick<
 
 interface RealDisk {
   readonly options: DiskOptions;
-  /** The device in sysfs; undefined for a disk that blkback does not serve. */
-  readonly device: DeviceFolder | undefined;
+  /** The counters in sysfs; undefined for a disk that blkback does not serve. */
+  readonly files: CounterFiles | undefined;
 }
 
 /** A host with a real xenstored, which has the nodes that xl writes, and with counters in files. */
@@ -89,7 +89,7 @@ export class RealHost implements TestHost {
       domid,
       [...disks.values()].map(({ options }) => options.name),
     );
-    await this.xenstored.remove(guestFolders('xl', spec));
+    await this.xenstored.remove(guestDirectories('xl', spec));
     this.#guests.delete(domid);
   }
 
@@ -107,16 +107,11 @@ export class RealHost implements TestHost {
     await this.xenstored.write(disks.flatMap((options) => diskNodes('xl', domid, options)));
     for (const options of disks) {
       const { devid, kind } = placeDisk('xl', domid, options);
-      const isServed = options.backendDomid === 0 && !isEmptyDrive(options);
-      const device = isServed
-        ? new DeviceFolder(
-            this.#bus,
-            `${kind}-${domid}-${devid}`,
-            kind === 'vbd',
-            toCounters(options.counters),
-          )
+      const isServed = kind === 'vbd' && options.backendDomid === 0 && !isEmptyDrive(options);
+      const files = isServed
+        ? new CounterFiles(this.#bus, `vbd-${domid}-${devid}`, options.counters)
         : undefined;
-      this.#guest(domid).disks.set(devid, { options, device });
+      this.#guest(domid).disks.set(devid, { options, files });
     }
     const connected = disks.filter((it) => it.connected !== false && !isEmptyDrive(it));
     await this.xenstored.write(connected.flatMap((options) => connectedNodes(domid, options)));
@@ -126,10 +121,10 @@ export class RealHost implements TestHost {
   async detachDisks(domid: number, names: readonly string[]) {
     const disks = names.map((name) => this.#disk(domid, name));
     await this.xenstored.remove(
-      disks.flatMap(({ options }) => diskFolders('xl', domid, { backendDomid: 0, ...options })),
+      disks.flatMap(({ options }) => diskDirectories('xl', domid, { backendDomid: 0, ...options })),
     );
-    for (const { options, device } of disks) {
-      device?.remove();
+    for (const { options, files } of disks) {
+      files?.remove();
       this.#guest(domid).disks.delete(parseDiskName(options.name));
     }
   }
@@ -156,7 +151,7 @@ export class RealHost implements TestHost {
   }
 
   async setCounters(domid: number, name: string, counters: CounterOptions) {
-    this.#disk(domid, name).device?.set(toCounters(counters));
+    this.#disk(domid, name).files?.set(counters);
     return Promise.resolve();
   }
 
@@ -183,9 +178,4 @@ export class RealHost implements TestHost {
     if (disk === undefined) throw new Error(`no disk ${name}`);
     return disk;
   }
-}
-
-function toCounters(options: CounterOptions = {}): Partial<Counters> {
-  const values = Object.entries(options).map(([counter, value]) => [counter, BigInt(value)]);
-  return Object.fromEntries(values) as Partial<Counters>;
 }

@@ -1,27 +1,27 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How many of each this process has. */
-export interface Holdings {
+/** The numbers of open descriptors and of threads of this process. */
+export interface Resources {
   readonly descriptors: number;
   readonly threads: number;
 }
 
-export function holdings(): Holdings {
+export function countResources(): Resources {
   return {
     descriptors: readdirSync('/proc/self/fd').length,
     threads: readdirSync('/proc/self/task').length,
   };
 }
 
-/** Waits until this process has no more than it had then. */
-export async function untilGivenBack(before: Holdings): Promise<void> {
+/** Waits until this process has no more resources than before. */
+export async function untilReleased(before: Resources): Promise<void> {
   const deadline = performance.now() + 10_000;
   for (;;) {
-    const now = holdings();
+    const now = countResources();
     if (now.descriptors <= before.descriptors && now.threads <= before.threads) return;
     if (performance.now() > deadline) {
-      throw new Error(`not given back: ${JSON.stringify(now)}, before ${JSON.stringify(before)}`);
+      throw new Error(`not released: ${JSON.stringify(now)}, before ${JSON.stringify(before)}`);
     }
     await delay(5);
   }

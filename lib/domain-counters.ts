@@ -1,0 +1,117 @@
+import { constants } from 'node:os';
+import type { Disk } from './disk';
+import type { DomainDisks, SkippedDisk } from './domain-disks';
+import { XenError } from './errors';
+import {
+  roundCounters,
+  sumCounters,
+  toBigints,
+  toNumbers,
+  type BlockCounters,
+} from './libvirt/block-stats';
+import {
+  DEFAULT_SECTOR_SIZE,
+  parseSectorSize,
+  warnOfLibvirtBytes,
+  type SectorSize,
+} from './libvirt/sector-size';
+import { BIGINTS, NUMBERS } from './native';
+import type { Query, XenstoreClient } from './xenstore/client';
+import type { DomainNodes } from './xenstore/domain-nodes';
+
+/** The options of both calls, with their defaults. */
+export interface ReadOptions {
+  readonly bigint: boolean;
+  readonly sectorSize: SectorSize;
+  readonly partial: boolean;
+}
+
+/** The counters of one disk or of all. */
+export interface Reading {
+  readonly counters: BlockCounters<number> | BlockCounters<bigint>;
+  readonly skipped: SkippedDisk[] | undefined;
+}
+
+/** Reads the counters of a domain's disks in libvirt's units, and sums them. */
+export class DomainCounters {
+  readonly #xenstore: XenstoreClient;
+  readonly #nodes: DomainNodes;
+  readonly #disks: DomainDisks;
+
+  constructor(xenstore: XenstoreClient, nodes: DomainNodes, disks: DomainDisks) {
+    this.#xenstore = xenstore;
+    this.#nodes = nodes;
+    this.#disks = disks;
+  }
+
+  /**
+   * Reads the counters of a disk, or the sum over all disks if `path` is ''.
+   *
+   * @param counters - which ones, see {@link Counter}.
+   * @throws XenError if there is no such disk, or if it cannot be read.
+   */
+  read(path: string, counters: number, options: ReadOptions): Reading {
+    if (path === '') return this.#readSum(counters, options);
+    const row = options.bigint ? BIGINTS : NUMBERS;
+    let disk = this.#disks.known(path);
+    let query: Query | undefined;
+    if (disk?.tryFill(row, counters) !== true) {
+      query = this.#xenstore.query();
+      disk = this.#disks.open(query, path);
+      disk.fill(row, counters, 0, query);
+    }
+    const multiplier = this.#multiplier(disk, options.sectorSize, query);
+    const read = options.bigint ? toBigints(BIGINTS, multiplier) : toNumbers(NUMBERS, multiplier);
+    this.#checkRange(read, disk.name);
+    return { counters: read, skipped: undefined };
+  }
+
+  #readSum(counters: number, { bigint, sectorSize, partial }: ReadOptions): Reading {
+    const query = this.#xenstore.query();
+    const { disks, skipped } = this.#disks.openAll(query);
+    const summands = disks.flatMap((disk) => {
+      try {
+        disk.fill(BIGINTS, counters, 0, query);
+        return [toBigints(BIGINTS, this.#multiplier(disk, sectorSize, query))];
+      } catch (error) {
+        if (!(error instanceof XenError)) throw error;
+        skipped.push({ disk: disk.name, error });
+        return [];
+      }
+    });
+    const [first] = skipped;
+    if (first !== undefined && !partial) throw first.error;
+    const sum = sumCounters(summands);
+    this.#checkRange(sum, '');
+    return {
+      counters: bigint ? sum : roundCounters(sum),
+      skipped: partial ? skipped : undefined,
+    };
+  }
+
+  /** libvirt's numbers have 64 bits and a sign. Sectors of 512 bytes were checked as they were read. */
+  #checkRange({ rdBytes, wrBytes }: BlockCounters<number | bigint>, disk: string): void {
+    if (rdBytes < 2 ** 63 && wrBytes < 2 ** 63) return;
+    throw new XenError(
+      'ERR_XEN_STATS_UNAVAILABLE',
+      `libvirt's bytes of ${disk === '' ? 'all disks' : `disk ${disk}`} of domain ${this.#nodes.label} do not fit in 64 bits with a sign (sectorSize: 512 gives true bytes)`,
+      { errno: constants.errno.EOVERFLOW, domid: this.#nodes.domid, disk },
+    );
+  }
+
+  /** What libvirt would multiply the disk's sectors by, or 512 if that is not wanted. */
+  #multiplier(disk: Disk, sectorSize: SectorSize, query: Query | undefined): number {
+    if (sectorSize === DEFAULT_SECTOR_SIZE) return DEFAULT_SECTOR_SIZE;
+    const size = disk.info.physicalSectorSize ?? this.#askSectorSize(disk, query);
+    if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.name, this.#nodes.label, size);
+    return size;
+  }
+
+  /** The backend writes it when the guest connects: until then every call asks again. */
+  #askSectorSize(disk: Disk, query = this.#xenstore.query()): number {
+    const [text] = query.read([`${disk.info.backend}/physical-sector-size`]);
+    const size = parseSectorSize(text);
+    if (size !== undefined) disk.update({ physicalSectorSize: size });
+    return size ?? DEFAULT_SECTOR_SIZE;
+  }
+}
