@@ -11,7 +11,7 @@
 
 namespace xen_block_stats {
 
-// A client of xenstored. libxenstore blocks until xenstored answers, has no timeout and does not
+// A client of xenstored. libxenstore blocks until xenstored responds, has no timeout and does not
 // reconnect. So it runs on a thread of the client: the caller waits for that thread until a
 // deadline, or is notified. Not thread-safe.
 //
@@ -35,7 +35,7 @@ class XenstoreClient {
     kAnswered,
     kNoLibrary,      // libxenstore is not installed
     kConnectFailed,  // xenstored cannot be reached
-    kTimedOut,       // xenstored did not answer before the deadline
+    kTimedOut,       // xenstored did not respond before the deadline
     kBroken,         // the connection to xenstored was lost
   };
 
@@ -63,7 +63,7 @@ class XenstoreClient {
   // fails. Without it Post(), kWatch and kUnwatch must not be used.
   explicit XenstoreClient(std::string socket, std::function<void()> notify = nullptr);
   // Ends the connection without waiting for xenstored. A thread that is stuck in libxenstore is
-  // abandoned: it ends when xenstored answers or dies.
+  // abandoned: it ends when xenstored responds or ends.
   ~XenstoreClient();
   XenstoreClient(const XenstoreClient&) = delete;
   XenstoreClient& operator=(const XenstoreClient&) = delete;

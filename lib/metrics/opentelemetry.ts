@@ -1,5 +1,5 @@
 import type { Attributes, BatchObservableCallback, Meter, Observable } from '@opentelemetry/api';
-import { Column } from '../native';
+import { Column, ROW_LENGTH } from '../native';
 import { isFilled, type DiskSet } from '../sampling/disk-set';
 import type { DiskInfo } from '../xenstore/disks';
 import { DiskLabels, checkNumbers } from './disk-labels';
@@ -19,8 +19,6 @@ interface Observed {
   readonly column: keyof typeof Column;
   readonly direction: 'none' | 'read' | 'write';
 }
-
-const WIDTH = Object.keys(Column).length;
 
 /**
  * Creates instruments of a meter that observe a set of disks. Each collection of metrics samples the set
@@ -87,7 +85,7 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
       const disk = attributes[row];
       if (disk === undefined) continue;
       for (const { instrument, column, direction } of observed) {
-        const value = values[row * WIDTH + Column[column]] ?? -1;
+        const value = values[row * ROW_LENGTH + Column[column]] ?? -1;
         if (value >= 0) result.observe(instrument, value, disk[direction]);
       }
       if (sectors !== undefined) result.observe(limit, sectors * 512, disk.none);

@@ -1,12 +1,14 @@
 import { EventEmitter } from 'node:events';
 import { devicesDirectory, statisticsError } from '../backends/blkback';
 import { DISK_COLUMNS, toStats, type DiskStats } from '../disk';
-import { XenError } from '../errors';
+import type { XenError } from '../errors';
 import type { Host } from '../host';
 import { Column, ROW_LENGTH, type Row, type VbdSet } from '../native';
 import { Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
-import { DiskWatch, throwUncaught, type VbdKey } from './disk-watch';
+import { closedError } from '../xenstore/watching-client';
+import { toKeys } from './disk-scanner';
+import { DiskWatch, throwUncaught } from './disk-watch';
 import { ratesBetween, type DiskRates } from './rates';
 
 /** The options of {@link Connection.diskSet}. */
@@ -97,18 +99,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#onClose = onClose;
     const vbds = new native.VbdSet(devicesDirectory(sysfs), maxOpenFiles);
     this.#vbds = vbds;
-    this.#watch = new DiskWatch({
-      host,
-      filter: filter ?? (() => true),
-      prepare: (keys) => {
-        vbds.prepare(toKeys(keys));
-      },
-      discard: (keys) => {
-        vbds.discard(toKeys(keys));
-      },
-      update: (disks) => {
-        if (!this.#isClosed) this.#update(disks);
-      },
+    this.#watch = new DiskWatch(host, vbds, filter ?? (() => true), (disks) => {
+      if (!this.#isClosed) this.#update(disks);
     });
   }
 
@@ -183,7 +175,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    * @throws {@link XenError} `ERR_XEN_CLOSED`.
    */
   sample(): this {
-    if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', 'the set of disks is closed');
+    if (this.#isClosed) throw closedError();
     this.#restoreValues();
     setAll(this.#previous, this.#values);
     this.#errors = undefined;
@@ -310,11 +302,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     if (failure === 0) return [];
     return [[disk, statisticsError(this.#host.sysfs, disk, failure, 'pread')]];
   }
-}
-
-/** Converts vbds to the pairs of numbers that the addon's VbdSet takes. */
-function toKeys(vbds: readonly VbdKey[]): Uint32Array {
-  return Uint32Array.from(vbds.flatMap(({ domid, devid }) => [domid, devid]));
 }
 
 /** Whether a row was read: every kernel has at least one of the counters. */

@@ -70,13 +70,18 @@ export class WatchingClient {
     mayBeRefused = 0,
   ): Promise<Answer[]> {
     if (paths.length === 0) return [];
-    if (this.#isClosed) throw closedError();
+    this.checkOpen();
     const answers = await new Promise<Answer[]>((resolve, reject) => {
       this.#pending.push({ operation, paths, resolve, reject });
       if (this.#pending.length === 1) this.#post();
     });
     checkPermitted(paths.slice(mayBeRefused), answers.slice(mayBeRefused));
     return answers;
+  }
+
+  /** @throws XenError `ERR_XEN_CLOSED` after {@link WatchingClient.close}. */
+  checkOpen(): void {
+    if (this.#isClosed) throw closedError();
   }
 
   /** Sets whether the client keeps the process alive. */
@@ -158,6 +163,7 @@ export class WatchingClient {
   }
 }
 
-function closedError(): XenError {
+/** The error of a call after `close()`. */
+export function closedError(): XenError {
   return new XenError('ERR_XEN_CLOSED', 'the set of disks is closed');
 }

@@ -158,7 +158,7 @@ describe('top', () => {
       expect(lines.join('')).toMatch(/^[\x20-\x7e]*$/);
     });
 
-    test('shows that xenstored does not answer, and keeps sampling', async () => {
+    test('shows that xenstored does not respond, and keeps sampling', async () => {
       const real = await RealHost.start();
       try {
         await real.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
@@ -171,7 +171,7 @@ describe('top', () => {
         const it = await start('--interval 0.1', {}, { columns: 130, rows: 10 });
         await real.xenstored.kill();
         const isShown = (lines: string[]) =>
-          lines[0]?.includes('xenstored does not answer') === true;
+          lines[0]?.includes('xenstored does not respond') === true;
         await it.until('the message', isShown);
         await it.until('rates', (lines) => /^web1 +xvda +0\.00 /.test(lines[3] ?? ''));
       } finally {

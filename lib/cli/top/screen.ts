@@ -98,7 +98,7 @@ function renderTitle(
     `every ${intervalSeconds} s`,
     `${quantity(rows.length, 'disk')} of ${quantity(domains, 'domain')}`,
     ...(view.isPaused ? ['PAUSED'] : []),
-    ...(isWatching ? [] : ['xenstored does not answer: disks may have come or gone']),
+    ...(isWatching ? [] : ['xenstored does not respond: disks may have come or gone']),
     `sorted by ${view.sort}`,
     ...(view.filter === '' ? [] : [`only ${toPrintable(view.filter, style)}`]),
   ].join('  ');

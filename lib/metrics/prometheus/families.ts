@@ -1,4 +1,4 @@
-import { Column } from '../../native';
+import { Column, ROW_LENGTH } from '../../native';
 import { isFilled, type DiskSet } from '../../sampling/disk-set';
 import type { DiskInfo } from '../../xenstore/disks';
 import type { MakeLabels } from '../disk-labels';
@@ -28,8 +28,6 @@ export interface DiskFamily extends Family {
 export interface HostFamily extends Family {
   readonly value: (readings: Readings) => number;
 }
-
-const WIDTH = Object.keys(Column).length;
 
 /** The labels that identify a disk, also after the guest restarts. */
 function diskLabels({ domain, uuid = '', domid, name }: DiskInfo): Labels {
@@ -74,7 +72,7 @@ function counter(
     help,
     type: 'counter',
     labels,
-    value: (set, row) => set.values[row * WIDTH + offset] ?? -1,
+    value: (set, row) => set.values[row * ROW_LENGTH + offset] ?? -1,
   };
 }
 

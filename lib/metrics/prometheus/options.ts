@@ -1,4 +1,5 @@
-import { invalidType, outOfRange } from '../../errors';
+import { outOfRange } from '../../errors';
+import { Options } from '../../options';
 import type { MetricNames } from './families';
 
 /** The options of {@link MetricsText} and {@link registerDiskSet}. */
@@ -18,13 +19,7 @@ export interface MetricsOptions {
  * @throws TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE`.
  */
 export function checkOptions(options: MetricsOptions): { names: MetricNames } {
-  if (typeof options !== 'object' || (options as unknown) === null) {
-    throw invalidType('options', 'of type object', options);
-  }
-  const { names = 'xen' } = options;
-  if (typeof names !== 'string') throw invalidType('options.names', 'of type string', names);
-  if (!['xen', 'libvirt'].includes(names)) {
-    throw outOfRange('options.names', 'xen or libvirt', names);
-  }
-  return { names };
+  const names = new Options(options).string('names') ?? 'xen';
+  if (names === 'xen' || names === 'libvirt') return { names };
+  throw outOfRange('options.names', 'xen or libvirt', names);
 }

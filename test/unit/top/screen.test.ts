@@ -87,7 +87,7 @@ describe('the screen', () => {
     expect(text({ filter: 'we\u202eb', isTyping: true }).at(-1)).toMatch(/^Filter: we\ufffdb_ /);
   });
 
-  test('shows that it is paused, and that xenstored does not answer', () => {
+  test('shows that it is paused, and that xenstored does not respond', () => {
     const picture: Picture = {
       view: { ...view, isPaused: true },
       rows: [],
@@ -96,7 +96,7 @@ describe('the screen', () => {
       isWatching: false,
     };
     const [title = ''] = renderScreen(picture, WIDE, PLAIN).map(stripVTControlCharacters);
-    expect(title).toContain('every 2.5 s  0 disks of 0 domains  PAUSED  xenstored does not answer');
+    expect(title).toContain('every 2.5 s  0 disks of 0 domains  PAUSED  xenstored does not respond');
   });
 
   test('shows in place of the bars why figures are unknown', () => {

@@ -1,0 +1,197 @@
+import { isDeepStrictEqual, types } from 'node:util';
+import { invalidType } from '../errors';
+import type { VbdSet } from '../native';
+import { kindDirectory } from '../xenstore/backend-kinds';
+import { toNames, toText, type NodeText } from '../xenstore/client';
+import {
+  diskNodes,
+  isSameDisk,
+  ownLocation,
+  toDevids,
+  toDiskInfos,
+  type DiskInfo,
+  type DiskLocation,
+} from '../xenstore/disks';
+import { identityNodes, toDomids, toIdentities } from '../xenstore/domains';
+import type { WatchingClient } from '../xenstore/watching-client';
+
+/** The number of domains whose disks are listed in one request. */
+const DOMAINS_AT_ONCE = 16;
+
+/** The number of vbds that are opened in one turn of the event loop, which takes about a millisecond. */
+const VBDS_AT_ONCE = 8;
+
+/**
+ * Finds the disks that blkback in this domain serves, watches what they depend on, and opens their
+ * statistics: in slices, so that the event loop is not blocked.
+ */
+export class DiskScanner {
+  /** The domids of the domains to be scanned. A scan removes those that it begins with. */
+  readonly changed = new Set<number>();
+  readonly #ownDomid: number;
+  readonly #client: WatchingClient;
+  readonly #vbds: VbdSet;
+  readonly #filter: (disk: DiskInfo) => boolean;
+  readonly #directory: string;
+  /** The wanted disks, by domid and then by devid. */
+  readonly #disks = new Map<number, ReadonlyMap<number, DiskInfo>>();
+  /** The paths that are watched on the present connection. */
+  readonly #watched = new Set<string>();
+  #filterError: { readonly error: unknown } | undefined;
+
+  /**
+   * @param ownDomid - the domain that this process runs in.
+   * @param vbds - takes the statistics of the disks that are found.
+   * @param filter - returns whether a disk is wanted.
+   */
+  constructor(
+    ownDomid: number,
+    client: WatchingClient,
+    vbds: VbdSet,
+    filter: (disk: DiskInfo) => boolean,
+  ) {
+    this.#ownDomid = ownDomid;
+    this.#client = client;
+    this.#vbds = vbds;
+    this.#filter = filter;
+    this.#directory = kindDirectory(ownDomid, 'vbd');
+  }
+
+  /** The wanted disks, in the order of domid and devid. */
+  get disks(): DiskInfo[] {
+    const sorted = [...this.#disks].sort(([a], [b]) => a - b);
+    return sorted.flatMap(([, disks]) => [...disks.values()]);
+  }
+
+  /** Returns the first error that the filter threw since the last call of this method, if any. */
+  takeFilterError(): { readonly error: unknown } | undefined {
+    const filterError = this.#filterError;
+    this.#filterError = undefined;
+    return filterError;
+  }
+
+  /** Takes the loss of the connection into account: nothing is watched any more. */
+  forgetWatches(): void {
+    this.#watched.clear();
+  }
+
+  /** Scans the disks of all domains. */
+  async scanAll(): Promise<void> {
+    await this.#watch([this.#directory]);
+    const [names] = await this.#client.request('directory', [this.#directory]);
+    await this.scan([...new Set([...toDomids(toNames(names)), ...this.#disks.keys()])]);
+  }
+
+  /** Scans the disks of these domains. */
+  async scan(domids: readonly number[]): Promise<void> {
+    for (let i = 0; i < domids.length; i += DOMAINS_AT_ONCE) {
+      await this.#scanSome(domids.slice(i, i + DOMAINS_AT_ONCE));
+    }
+  }
+
+  /** Watches, opens and describes the disks of up to {@link DOMAINS_AT_ONCE} domains. */
+  async #scanSome(domids: readonly number[]): Promise<void> {
+    const ownDomid = this.#ownDomid;
+    for (const domid of domids) this.changed.delete(domid);
+    // watched before it is read, so that no change is missed; a driver domain may not read names
+    if (ownDomid === 0) await this.#watch(domids.map(namePath));
+    const lists = await this.#client.request(
+      'directory',
+      domids.map((domid) => `${this.#directory}/${domid}`),
+    );
+    const vbds = domids.flatMap((domid, i) =>
+      toDevids(toNames(lists[i]))
+        .sort((a, b) => a - b)
+        .map((devid) => ownLocation(ownDomid, 'vbd', domid, devid)),
+    );
+    const values = await this.#openAndRead(vbds);
+    const names = identityNodes(domids);
+    const answers = await this.#client.request('read', names, ownDomid === 0 ? 0 : names.length);
+    this.#client.checkOpen();
+    for (const domain of toIdentities(domids, answers.map(toText))) {
+      this.#update(domain.domid, toDiskInfos(domain, vbds, values));
+    }
+    const isUnwanted = ({ domid, devid }: DiskLocation) => !this.#disks.get(domid)?.has(devid);
+    this.#vbds.discard(toKeys(vbds.filter(isUnwanted)));
+    const gone = domids.filter((domid) => !vbds.some((vbd) => vbd.domid === domid));
+    await this.#unwatch(gone.map(namePath));
+  }
+
+  /**
+   * Opens vbds and then reads their nodes. The client's thread reads the nodes of some vbds while the event
+   * loop opens the next ones.
+   */
+  async #openAndRead(vbds: readonly DiskLocation[]): Promise<NodeText[]> {
+    const values: NodeText[] = [];
+    const open = (first: number) => {
+      this.#client.checkOpen();
+      const slice = vbds.slice(first, first + VBDS_AT_ONCE);
+      this.#vbds.prepare(toKeys(slice));
+      return slice;
+    };
+    for (let i = 0, slice = open(0), next; slice.length > 0; slice = next) {
+      const answers = this.#client.request('read', diskNodes(slice));
+      next = open((i += VBDS_AT_ONCE));
+      values.push(...(await answers).map(toText));
+    }
+    return values;
+  }
+
+  /** Replaces the disks of one domain. Omits unwanted disks, and those that have no statistics. */
+  #update(domid: number, described: readonly DiskInfo[]): void {
+    const wanted = described
+      .filter(({ format, source }) => format === 'raw' && source !== undefined)
+      .flatMap((disk) => this.#select(disk));
+    if (wanted.length === 0) this.#disks.delete(domid);
+    else this.#disks.set(domid, new Map(wanted.map((disk) => [disk.devid, disk])));
+  }
+
+  /** Returns the disk if it is wanted: the known object if nothing has changed. */
+  #select(described: DiskInfo): DiskInfo[] {
+    const { domid, devid } = described;
+    const known = this.#disks.get(domid)?.get(devid);
+    if (known !== undefined && !isSameDisk(known, described)) {
+      // another disk has replaced it: this scan removes the old one, and the next one opens the new one
+      this.changed.add(domid);
+      return [];
+    }
+    const disk = known !== undefined && isDeepStrictEqual(known, described) ? known : described;
+    try {
+      return this.#isWanted(disk) ? [disk] : [];
+    } catch (error) {
+      // only this disk is affected: it stays as it is until the next scan
+      this.#filterError ??= { error };
+      this.changed.add(domid);
+      return known === undefined ? [] : [known];
+    }
+  }
+
+  #isWanted(disk: DiskInfo): boolean {
+    const isWanted: unknown = this.#filter(disk);
+    // a promise is truthy, and would select every disk
+    if (types.isPromise(isWanted)) {
+      throw invalidType('options.filter', 'a function that returns a boolean', isWanted);
+    }
+    return Boolean(isWanted);
+  }
+
+  async #watch(paths: readonly string[]): Promise<void> {
+    const unwatched = paths.filter((path) => !this.#watched.has(path));
+    await this.#client.request('watch', unwatched);
+    for (const path of unwatched) this.#watched.add(path);
+  }
+
+  async #unwatch(paths: readonly string[]): Promise<void> {
+    const watched = paths.filter((path) => this.#watched.delete(path));
+    await this.#client.request('unwatch', watched);
+  }
+}
+
+/** The keys of vbds, as the addon takes them. */
+export function toKeys(vbds: readonly Pick<DiskLocation, 'domid' | 'devid'>[]): Uint32Array {
+  return Uint32Array.from(vbds.flatMap(({ domid, devid }) => [domid, devid]));
+}
+
+function namePath(domid: number): string {
+  return `/local/domain/${domid}/name`;
+}
