@@ -264,7 +264,7 @@ describe('the real xenstored, when it', () => {
     const before = countResources();
     const timeout = expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' });
     for (let i = 0; i < 100; i++) {
-      const xen = connect({ ...host.connectOptions, timeoutMs: 200 });
+      const xen = connect({ ...host.connectOptions, timeoutMs: 400 });
       const set = await xen.diskSet();
       host.xenstored.signal('SIGSTOP');
       expect(() => xen.domains()).toThrow(timeout);
