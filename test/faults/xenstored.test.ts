@@ -260,6 +260,20 @@ describe('the real xenstored, when it', () => {
     await client.expectRecovery();
   });
 
+  test('hangs while no thread can be started, and a set is made when it continues', async () => {
+    const before = countResources();
+    const xen = connect({ ...host.connectOptions, timeoutMs: 10_000 });
+    host.xenstored.signal('SIGSTOP');
+    const timeout = expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' });
+    const options = { ...host.connectOptions, timeoutMs: 20 };
+    for (let i = 0; i < 4; i++) expect(() => connect(options)).toThrow(timeout);
+    const set = xen.diskSet();
+    host.xenstored.signal('SIGCONT');
+    expect((await set).sample().errors.size).toBe(0);
+    xen.close();
+    await untilReleased(before);
+  });
+
   test('hangs a hundred times, leaks no thread and no descriptor', async () => {
     const before = countResources();
     const timeout = expect.objectContaining({ code: 'ERR_XENSTORE_TIMEOUT' });
