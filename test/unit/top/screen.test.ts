@@ -96,7 +96,9 @@ describe('the screen', () => {
       isWatching: false,
     };
     const [title = ''] = renderScreen(picture, WIDE, PLAIN).map(stripVTControlCharacters);
-    expect(title).toContain('every 2.5 s  0 disks of 0 domains  PAUSED  xenstored does not respond');
+    expect(title).toContain(
+      'every 2.5 s  0 disks of 0 domains  PAUSED  xenstored does not respond',
+    );
   });
 
   test('shows in place of the bars why figures are unknown', () => {
