@@ -31,9 +31,9 @@ VbdSet::~VbdSet() { Close(); }
 void VbdSet::Prepare(const std::vector<Key>& vbds) {
   GrowDescriptorTable(vbds.size());
   for (const Key& key : vbds) {
-    const Row* row = Find(key);
+    Row* row = Find(key);
     std::array<double, kColumns> unused;
-    if (row != nullptr && Read(row->vbd.get(), unused.data()).error == 0) continue;
+    if (row != nullptr && Read(row, unused.data()).error == 0) continue;
     Discard({key});
     prepared_[key] = Open(key);
   }
@@ -60,6 +60,7 @@ size_t VbdSet::Assign(const std::vector<Key>& rows) {
     } else if (old != rows_.end() && old->key == key) {
       next.push_back(std::move(*old));
     } else {
+      // neither prepared nor a row before: a vbd that is never open
       next.push_back({key, std::make_unique<VbdStatistics>(""), {ENOENT, kCounters}});
     }
   }
@@ -104,7 +105,7 @@ VbdSet::Row VbdSet::Open(Key key) {
 
 bool VbdSet::HasRoom() const { return (held_ + 1) * kCounters <= max_open_files_; }
 
-const VbdSet::Row* VbdSet::Find(Key key) const {
+VbdSet::Row* VbdSet::Find(Key key) {
   const auto row =
       std::lower_bound(rows_.begin(), rows_.end(), key,
                        [](const Row& it, const Key& wanted) { return it.key < wanted; });
@@ -117,11 +118,7 @@ size_t VbdSet::Sample(Number* values, uint32_t* failures) {
   for (size_t i = 0; i < rows_.size(); ++i) {
     Row& row = rows_[i];
     Number* numbers = values + i * kColumns;
-    Failure failure = row.failure;
-    if (row.vbd->is_open()) {
-      failure = Read(row.vbd.get(), numbers);
-      if (!row.vbd->is_open()) row.failure = failure;
-    }
+    const Failure failure = Read(&row, numbers);
     failures[i] = failure.Encoded();
     if (failure.error != 0) {
       std::fill_n(numbers, static_cast<size_t>(kColumns), Number{-1});
@@ -135,18 +132,26 @@ template size_t VbdSet::Sample(double*, uint32_t*);
 template size_t VbdSet::Sample(int64_t*, uint32_t*);
 
 template <typename Number>
-Failure VbdSet::Read(VbdStatistics* vbd, Number* values) {
-  const bool was_held = vbd->is_held();
+Failure VbdSet::Read(Row* row, Number* values) {
+  VbdStatistics& vbd = *row->vbd;
+  if (!vbd.is_open()) return row->failure;
+  const bool was_held = vbd.is_held();
+  Failure failure;
   // A vbd beyond the budget is held as soon as there is room: reading has to open its files anyway.
-  if (!was_held && vbd->is_open() && HasRoom()) vbd->Hold();
-  Failure failure = vbd->Read(kAllCounters, values);
+  if (!was_held && HasRoom()) failure = vbd.Hold();
+  if (failure.error == 0 || IsOutOfDescriptors(failure.error)) {
+    failure = vbd.Read(kAllCounters, values);
+  }
   if (IsOutOfDescriptors(failure.error)) {
     ReleaseReserve();
-    failure = vbd->Read(kAllCounters, values);
+    failure = vbd.Read(kAllCounters, values);
     FillReserve();
   }
-  if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) vbd->Close();
-  held_ += vbd->is_held();
+  if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) {
+    vbd.Close();
+    row->failure = failure;
+  }
+  held_ += vbd.is_held();
   held_ -= was_held;
   return failure;
 }

@@ -27,7 +27,7 @@ class VbdSet {
   VbdSet(const VbdSet&) = delete;
   VbdSet& operator=(const VbdSet&) = delete;
 
-  // Opens candidate vbds until the next Assign(), except those whose row can be read. The caller
+  // Opens vbds as candidates for the next Assign(), except those whose row can be read. The caller
   // reads their xenstore nodes afterwards. The kernel makes a device after its nodes exist. So an
   // open vbd is either the one that xenstore describes afterwards, or removed and unreadable.
   void Prepare(const std::vector<Key>& vbds);
@@ -66,11 +66,11 @@ class VbdSet {
   // Returns whether the budget has room for the files of one more vbd.
   bool HasRoom() const;
   // Returns the row of a vbd, or null.
-  const Row* Find(Key key) const;
-  // Reads a vbd into a row of kColumns numbers. Closes it after a failure, unless the process had
-  // no free descriptor.
+  Row* Find(Key key);
+  // Reads the vbd of a row into kColumns numbers. After a failure the vbd is closed and the row has
+  // the failure, unless the process had no free descriptor.
   template <typename Number>
-  Failure Read(VbdStatistics* vbd, Number* values);
+  Failure Read(Row* row, Number* values);
   // Opens the reserve's descriptors, as far as the process has free ones.
   void FillReserve();
   void ReleaseReserve();

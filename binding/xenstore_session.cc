@@ -33,8 +33,8 @@ int ConnectionError(int error) {
   return error == 0 || error == EINVAL || error == EBADF ? ECONNRESET : error;
 }
 
-// Returns whether an errno is xenstored's response about a path. Any other errno means that the
-// connection is lost.
+// Returns whether an errno is xenstored's response about a path. Any other errno is treated as a
+// lost connection.
 bool IsAboutPath(int error) {
   return error == ENOENT || error == EACCES || error == EPERM || error == EEXIST;
 }
@@ -64,7 +64,7 @@ bool XenstoreClient::Session::WaitUntilOpened(const Deadline& deadline) {
 
 bool XenstoreClient::Session::IsBusy() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return is_requested_ || is_stopping_;
+  return is_unanswered_ || is_stopping_;
 }
 
 bool XenstoreClient::Session::IsStopping() {
@@ -82,7 +82,7 @@ XenstoreClient::Response XenstoreClient::Session::Request(Operation operation,
                                                           const Deadline& deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
   Submit(operation, std::move(paths), false);
-  if (changed_.WaitUntil(lock, deadline, [this] { return !is_requested_; })) {
+  if (changed_.WaitUntil(lock, deadline, [this] { return !is_unanswered_; })) {
     return *std::exchange(response_, std::nullopt);
   }
   is_cancelled_ = true;
@@ -98,7 +98,7 @@ void XenstoreClient::Session::Submit(Operation operation, std::vector<std::strin
                                      bool is_posted) {
   operation_ = operation;
   paths_ = std::move(paths);
-  is_requested_ = true;
+  is_unanswered_ = true;
   is_posted_ = is_posted;
   is_cancelled_ = false;
   response_.reset();
@@ -111,7 +111,7 @@ void XenstoreClient::Session::Submit(Operation operation, std::vector<std::strin
 
 XenstoreClient::Events XenstoreClient::Session::Take() {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (is_posted_ && !is_requested_) {
+  if (is_posted_ && !is_unanswered_) {
     pending_.response = std::exchange(response_, std::nullopt);
     is_posted_ = false;
   }
@@ -125,7 +125,7 @@ void XenstoreClient::Session::Stop() {
   notify_ = nullptr;
   Wake();
   // An idle thread ends at once: waiting for it closes its descriptors before this returns.
-  const bool is_idle = is_opened_ && !is_requested_;
+  const bool is_idle = is_opened_ && !is_unanswered_;
   const auto has_ended = [this] { return has_ended_; };
   if (is_idle && changed_.WaitUntil(lock, Deadline(kEndMs), has_ended)) return;
   is_abandoned_ = true;
@@ -133,28 +133,29 @@ void XenstoreClient::Session::Stop() {
 }
 
 void XenstoreClient::Session::EndRequest() {
-  if (is_requested_) response_ = end_;
-  is_requested_ = false;
+  if (is_unanswered_) response_ = end_;
+  is_unanswered_ = false;
   changed_.Notify();
   if (notify_) notify_();
 }
 
 void XenstoreClient::Session::Wake() {
   constexpr uint64_t kOnce = 1;
-  // Fails only when the eventfd is full, which wakes the thread, too.
+  // Fails only when the eventfd is full, which wakes the thread, too. The result is looked at
+  // because of warn_unused_result.
   if (write(wake_, &kOnce, sizeof(kOnce)) < 0) return;
 }
 
 void XenstoreClient::Session::Run() {
   int error = Open();
   const Outcome failure = error == 0 ? Outcome::kBroken : Outcome::kConnectFailed;
-  const int watch_descriptor = watching_ == nullptr ? -1 : library_.fileno(watching_);
+  const int watch_descriptor = watch_handle_ == nullptr ? -1 : library_.fileno(watch_handle_);
 
   std::unique_lock<std::mutex> lock(mutex_);
   is_opened_ = true;
   changed_.Notify();
   while (error == 0 && !is_stopping_) {
-    if (is_requested_) {
+    if (is_unanswered_) {
       const Operation operation = operation_;
       const std::vector<std::string> paths = std::move(paths_);
       lock.unlock();
@@ -165,7 +166,7 @@ void XenstoreClient::Session::Run() {
         break;
       }
       response_ = std::move(response);
-      is_requested_ = false;
+      is_unanswered_ = false;
       changed_.Notify();
       if (is_posted_ && notify_) notify_();
     } else {
@@ -173,13 +174,13 @@ void XenstoreClient::Session::Run() {
       WaitForWork(watch_descriptor);
       lock.lock();
     }
-    if (watching_ == nullptr) continue;
+    if (watch_handle_ == nullptr) continue;
     lock.unlock();
     error = DrainEvents();
     lock.lock();
   }
   lock.unlock();
-  library_.close(watching_);
+  library_.close(watch_handle_);
   library_.close(requests_);
 
   lock.lock();
@@ -197,10 +198,11 @@ int XenstoreClient::Session::Open() {
   errno = 0;
   requests_ = library_.open_readonly();
   // After Stop() the environment may not have the given socket any more.
-  if (requests_ != nullptr && watches_ && !IsStopping()) watching_ = library_.open_readonly();
+  if (requests_ != nullptr && has_watches_ && !IsStopping())
+    watch_handle_ = library_.open_readonly();
   const int error = errno;
   reader.reset();
-  if (requests_ != nullptr && (watching_ != nullptr || !watches_)) return 0;
+  if (requests_ != nullptr && (watch_handle_ != nullptr || !has_watches_)) return 0;
   return error == 0 ? ECONNREFUSED : error;
 }
 
@@ -241,16 +243,18 @@ int XenstoreClient::Session::RequestOne(Operation operation, const std::string& 
       return 0;
     }
     case Operation::kWatch: {
+      // A loss of the connection is noticed here, if possible: libxenstore closes its descriptor
+      // twice when it notices it while it watches (test/sanitize/README.md).
       if (const int error = DrainEvents()) return error;
       // The token of a watch is its path.
       awaiting_first_event_.insert(path);
       errno = 0;
-      if (library_.watch(watching_, path.c_str(), path.c_str())) return 0;
+      if (library_.watch(watch_handle_, path.c_str(), path.c_str())) return 0;
       awaiting_first_event_.erase(path);
       break;
     }
     case Operation::kUnwatch:
-      if (library_.unwatch(watching_, path.c_str(), path.c_str())) return 0;
+      if (library_.unwatch(watch_handle_, path.c_str(), path.c_str())) return 0;
       break;
   }
   return errno == 0 ? ECONNRESET : errno;
@@ -259,7 +263,7 @@ int XenstoreClient::Session::RequestOne(Operation operation, const std::string& 
 int XenstoreClient::Session::DrainEvents() {
   std::set<std::string> changed;
   errno = 0;
-  while (char** event = library_.check_watch(watching_)) {
+  while (char** event = library_.check_watch(watch_handle_)) {
     if (awaiting_first_event_.erase(event[XS_WATCH_TOKEN]) == 0) {
       changed.insert(Shorten(event[XS_WATCH_PATH], kPathNames));
     }
@@ -277,7 +281,7 @@ int XenstoreClient::Session::DrainEvents() {
 void XenstoreClient::Session::WaitForWork(int watch_descriptor) {
   pollfd waiting[] = {{wake_, POLLIN, 0}, {watch_descriptor, POLLIN, 0}};
   uint64_t times;
-  if (poll(waiting, 2, watches_ ? kCheckMs : -1) > 0 && waiting[0].revents != 0 &&
+  if (poll(waiting, 2, has_watches_ ? kCheckMs : -1) > 0 && waiting[0].revents != 0 &&
       read(wake_, &times, sizeof(times)) < 0) {
     return;
   }

@@ -33,7 +33,10 @@ class XenstoreClient::Session {
 
   // For Start() only.
   Session(const Libxenstore& library, bool is_default, std::function<void()> notify)
-      : library_(library), is_default_(is_default), watches_(notify), notify_(std::move(notify)) {}
+      : library_(library),
+        is_default_(is_default),
+        has_watches_(notify),
+        notify_(std::move(notify)) {}
   ~Session() {
     if (wake_ >= 0) close(wake_);
   }
@@ -81,7 +84,7 @@ class XenstoreClient::Session {
 
   const Libxenstore& library_;
   const bool is_default_;  // uses libxenstore's default socket
-  const bool watches_;
+  const bool has_watches_;
   int wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);  // interrupts the thread's poll
 
   std::mutex mutex_;  // guards the members down to pending_
@@ -92,9 +95,9 @@ class XenstoreClient::Session {
   bool is_abandoned_ = false;
   bool has_ended_ = false;
   // The last request.
-  bool is_requested_ = false;  // it is unanswered
-  bool is_posted_ = false;     // by Post()
-  bool is_cancelled_ = false;  // its deadline has passed
+  bool is_unanswered_ = false;  // it is unanswered
+  bool is_posted_ = false;      // by Post()
+  bool is_cancelled_ = false;   // its deadline has passed
   Operation operation_ = Operation::kRead;
   std::vector<std::string> paths_;
   std::optional<Response> response_;
@@ -105,7 +108,7 @@ class XenstoreClient::Session {
   // requests on a handle with watches take twice as long, and when the connection is lost in such a
   // request libxenstore may close its descriptor twice.
   xs_handle* requests_ = nullptr;
-  xs_handle* watching_ = nullptr;
+  xs_handle* watch_handle_ = nullptr;
   // The watches whose first event has not come: xenstored sends it at once, and it means no change.
   std::set<std::string> awaiting_first_event_;
 };

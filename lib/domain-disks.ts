@@ -8,13 +8,13 @@ import type { Query, XenstoreClient } from './xenstore/client';
 import { ownLocation, type DiskInfo } from './xenstore/disks';
 import type { DomainNodes } from './xenstore/domain-nodes';
 
-/** A disk that could not be opened, and why. */
+/** A disk that could not be opened or read, and why. */
 export interface SkippedDisk {
   readonly disk: string;
   readonly error: XenError;
 }
 
-/** How many paths are kept with the disk that they name: a disk has few names. */
+/** The most paths to remember. A disk can be spelled in any number of ways (`d00p0`). */
 const MAX_PATHS = 1024;
 
 /**

@@ -89,7 +89,7 @@ export class Domain {
     return this.#nodes.domid;
   }
 
-  /** The name of the domain, from `/local/domain/<domid>/name`; undefined if xenstored does not tell. It is read again whenever the domain is looked up. */
+  /** The name of the domain, from `/local/domain/<domid>/name`; undefined if xenstored does not tell. Updated whenever the domain is looked up, or its disks are described. */
   get name(): string | undefined {
     return this.#nodes.identity.name;
   }
@@ -112,8 +112,8 @@ export class Domain {
   /**
    * Opens a disk. Returns the same object for as long as the domain has this disk.
    *
-   * @param path - any spelling of its name (`xvda`, `d0p0`, `51712`, `0xca00`), or its source if no
-   * other disk of the domain has the same (`/dev/vg/web1-root`).
+   * @param path - any spelling of its name (`xvda`, `d0p0`, `51712`, `0xca00`), or its source, an absolute path (`/dev/vg/web1-root`), if no
+   * other disk of the domain has it.
    * @throws as {@link Domain.disks}, and `ERR_XEN_INVALID_DISK`, `ERR_XEN_UNSUPPORTED_DRIVER`,
    * `ERR_XEN_UNSUPPORTED_FORMAT`, `ERR_XEN_STATS_UNAVAILABLE`.
    */

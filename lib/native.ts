@@ -23,7 +23,7 @@ export interface Vbd {
 
 /** The statistics of many vbds, a row each (binding/vbd_set.h). A vbd is a pair of domid and devid. */
 export interface VbdSet {
-  /** Opens candidate vbds until the next `assign`, except those whose row can be read. */
+  /** Opens vbds as candidates for the next `assign`, except those whose row can be read. */
   prepare(vbds: Uint32Array): void;
   /** Closes prepared vbds. Ignores those that are not prepared. */
   discard(vbds: Uint32Array): void;

@@ -26,7 +26,7 @@ const VBDS_AT_ONCE = 8;
  * statistics: in slices, so that the event loop is not blocked.
  */
 export class DiskScanner {
-  /** The domids of the domains to be scanned. A scan removes those that it begins with. */
+  /** The domids of the domains to be scanned. A scan removes each one before it reads the domain. */
   readonly changed = new Set<number>();
   readonly #ownDomid: number;
   readonly #client: WatchingClient;
@@ -36,7 +36,7 @@ export class DiskScanner {
   /** The wanted disks, by domid and then by devid. */
   readonly #disks = new Map<number, ReadonlyMap<number, DiskInfo>>();
   /** The paths that are watched on the present connection. */
-  readonly #watched = new Set<string>();
+  #watched = new Set<string>();
   #filterError: { readonly error: unknown } | undefined;
 
   /**
@@ -72,7 +72,7 @@ export class DiskScanner {
 
   /** Takes the loss of the connection into account: nothing is watched any more. */
   forgetWatches(): void {
-    this.#watched.clear();
+    this.#watched = new Set();
   }
 
   /** Scans the disks of all domains. */
@@ -106,7 +106,7 @@ export class DiskScanner {
     );
     const values = await this.#openAndRead(vbds);
     const names = identityNodes(domids);
-    const answers = await this.#client.request('read', names, ownDomid === 0 ? 0 : names.length);
+    const answers = await this.#client.request('read', names, ownDomid === 0 ? names.length : 0);
     this.#client.checkOpen();
     for (const domain of toIdentities(domids, answers.map(toText))) {
       this.#update(domain.domid, toDiskInfos(domain, vbds, values));
@@ -176,9 +176,11 @@ export class DiskScanner {
   }
 
   async #watch(paths: readonly string[]): Promise<void> {
-    const unwatched = paths.filter((path) => !this.#watched.has(path));
+    // on a connection that is lost meanwhile, these are no watches of the next one
+    const watched = this.#watched;
+    const unwatched = paths.filter((path) => !watched.has(path));
     await this.#client.request('watch', unwatched);
-    for (const path of unwatched) this.#watched.add(path);
+    for (const path of unwatched) watched.add(path);
   }
 
   async #unwatch(paths: readonly string[]): Promise<void> {

@@ -11,7 +11,7 @@ import { DiskScanner } from './disk-scanner';
 
 /** The delay of a retry after a failed scan, in milliseconds. It doubles with each failure, up to the longest. */
 const FIRST_RETRY_MS = 10;
-const LAST_RETRY_MS = 1000;
+const MAX_RETRY_MS = 1000;
 
 /**
  * Tracks the disks that blkback in this domain serves. Scans all of them at its start, and afterwards the
@@ -128,7 +128,7 @@ export class DiskWatch {
   /**
    * Requires a scan of the domain of a watch event.
    *
-   * @param path - `/local/domain/0/backend/vbd/<domid>`, `/local/domain/<domid>/name`, or a directory above
+   * @param path - `/local/domain/<own domid>/backend/vbd/<domid>`, `/local/domain/<domid>/name`, or a directory above
    * them, which requires a scan of everything.
    */
   #addChanged(path: string): void {
@@ -178,7 +178,7 @@ export class DiskWatch {
       self.#scanNext();
     }, this.#retryMs);
     if (!this.#keepsAlive) this.#retry.unref();
-    this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
+    this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS);
   }
 
   async #scanAll(): Promise<void> {

@@ -61,13 +61,13 @@ export class WatchingClient {
   /**
    * Requests an operation for each path. A request has no deadline of its own.
    *
-   * @param mayBeRefused - how many of the first paths xenstored may refuse.
+   * @param required - how many of the first paths xenstored must not refuse.
    * @throws {@link XenError} if xenstored cannot be reached or refuses, or the connection is lost or abandoned.
    */
   async request(
     operation: Operation,
     paths: readonly string[],
-    mayBeRefused = 0,
+    required = paths.length,
   ): Promise<Answer[]> {
     if (paths.length === 0) return [];
     this.checkOpen();
@@ -75,7 +75,7 @@ export class WatchingClient {
       this.#pending.push({ operation, paths, resolve, reject });
       if (this.#pending.length === 1) this.#post();
     });
-    checkPermitted(paths.slice(mayBeRefused), answers.slice(mayBeRefused));
+    checkPermitted(paths, answers.slice(0, required));
     return answers;
   }
 

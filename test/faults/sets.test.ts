@@ -102,6 +102,35 @@ describe('a set of disks', () => {
     }
   }, 60_000);
 
+  test('watches again what it watched on a connection that is lost at once', async () => {
+    for (let i = 0; i < 8; i++) {
+      await proxy.down();
+      while (set.watching) await delay(5);
+      // the response to the watch and the loss of the connection often come in one turn of the event loop
+      await proxy.hangUp({ path: '/local/domain/0/backend/vbd', bytes: 9999, times: 1 });
+      while (!set.watching) await delay(5);
+      await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
+      await untilDisks('xvda', 'xvdb', 'xvdc');
+      await host.detachDisk(1, 'xvdc');
+      await untilDisks('xvda', 'xvdb');
+    }
+  }, 60_000);
+
+  test('reports a disk that another one has replaced, while xenstored does not describe that one', async () => {
+    await proxy.hold({ path: '/local/domain/0/backend/vbd/1/51712' });
+    await proxy.requests();
+    const other = { name: 'xvda', source: '/dev/other', counters: { rd_req: 777 } };
+    await Promise.all([host.detachDisk(1, 'xvda'), host.attachDisk(1, other)]);
+    const isHeld = async () => (await proxy.requests()).some(({ path }) => path.includes('51712'));
+    while (!(await isHeld())) await delay(5);
+    const [first] = set.sample();
+    expect(first?.disk.source).toBe('/dev/a');
+    expect(first?.error?.code).toBe('ERR_XEN_STATS_UNAVAILABLE');
+    await proxy.clear();
+    while ([...set.sample()][0]?.stats?.rdReq !== 777) await delay(5);
+    await untilDisks('xvda', 'xvdb');
+  });
+
   test('is rejected at the deadline of its call while xenstored is slow', async () => {
     for (let domid = 2; domid <= 9; domid++) {
       await host.addGuest({

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { constants as os } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import {
@@ -424,6 +425,15 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
       await untilDisks(set, 2);
       expect(column(set.sample(), 'rdReq')).toEqual([2, 3]);
       expect(files() - before).toBe(7);
+    });
+
+    test('reports why a disk beyond the budget cannot be held', async () => {
+      const set = await xen.diskSet({ maxOpenFiles: 9 });
+      const devices = join(host.connectOptions.sysfs, 'bus/xen-backend/devices');
+      writeFileSync(join(devices, 'vbd-1-51712/statistics/rd_req'), 'rubbish');
+      rmSync(join(devices, 'vbd-1-51728/statistics'), { recursive: true });
+      const errors = [...set.sample().errors.values()];
+      expect(errors.map(({ errno }) => errno)).toEqual([os.errno.EBADMSG, os.errno.ENOENT]);
     });
 
     test('keeps no files of unwanted disks open', async () => {
