@@ -46,6 +46,10 @@ describe('a set of disks', () => {
 
   const names = () => set.disks.map(({ name }) => name);
 
+  async function untilWatching(watching: boolean): Promise<void> {
+    while (set.watching !== watching) await delay(5);
+  }
+
   async function untilDisks(...expected: string[]): Promise<void> {
     const deadline = performance.now() + 15_000;
     while (!set.watching || names().join() !== expected.join()) {
@@ -105,10 +109,10 @@ describe('a set of disks', () => {
   test('watches again what it watched on a connection that is lost at once', async () => {
     for (let i = 0; i < 8; i++) {
       await proxy.down();
-      while (set.watching) await delay(5);
+      await untilWatching(false);
       // the response to the watch and the loss of the connection often come in one turn of the event loop
       await proxy.hangUp({ path: '/local/domain/0/backend/vbd', bytes: 9999, times: 1 });
-      while (!set.watching) await delay(5);
+      await untilWatching(true);
       await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
       await untilDisks('xvda', 'xvdb', 'xvdc');
       await host.detachDisk(1, 'xvdc');

@@ -19,10 +19,9 @@ import { startDemoHost } from '../../dist/cli/demo';
 
 /*
  * Runs every program and every command in the documents as it is written there, on a simulated host with
- * the guests of --demo. Its sysfs is mounted on /sys in the mount namespace of the program, and
- * XENSTORED_PATH names its xenstored. A comment before a block marks a block that is not run, with the
- * reason, or a block that runs until it is interrupted. A ```text block directly after a program is its
- * expected output, in which `...` stands for any text.
+ * the guests of --demo. SYSFS_PATH names its sysfs, and XENSTORED_PATH its xenstored. A comment before a
+ * block marks a block that is not run, with the reason, or a block that runs until it is interrupted. A
+ * ```text block directly after a program is its expected output, in which `...` stands for any text.
  */
 
 jest.setTimeout(60_000);
@@ -105,11 +104,6 @@ describe('the documents', () => {
     rmSync(project, { recursive: true });
   });
 
-  /** Returns the command with the simulated sysfs mounted on /sys. */
-  const onHost = (command: string[]) => [
-    ...['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /sys && exec "$@"'],
-    ...[host.connectOptions.sysfs, ...command],
-  ];
   /** Returns the command in its own network namespace, because a port of a document may be in use. */
   const inOwnNetwork = (command: string[]) => [
     ...['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...command],
@@ -119,6 +113,7 @@ describe('the documents', () => {
     env: {
       ...process.env,
       PATH: `${join(project, 'bin')}:${process.env['PATH'] ?? ''}`,
+      SYSFS_PATH: host.connectOptions.sysfs,
       XENSTORED_PATH: host.connectOptions.xenstore,
     },
   });
@@ -136,7 +131,7 @@ describe('the documents', () => {
   }
 
   function run(command: string[], cwd = project) {
-    const [program = '', ...args] = onHost(command);
+    const [program = '', ...args] = command;
     const { stdout, stderr, status, error } = spawnSync(program, args, {
       ...options(cwd),
       encoding: 'utf8',
@@ -148,7 +143,7 @@ describe('the documents', () => {
 
   /** Starts a command and waits for its first output. `end` interrupts it as Ctrl-C does. */
   async function interrupt(command: string[], cwd = project) {
-    const [program = '', ...args] = onHost(command);
+    const [program = '', ...args] = command;
     const child = spawn(program, args, { ...options(cwd), detached: true });
     const ended = once(child, 'close');
     let stderr = '';

@@ -23,7 +23,9 @@ export class RealXenstored {
       execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', this.#stub, source, '-ldl']);
     }
     rmSync(this.socket, { force: true });
-    this.#daemon = spawn(xenstored, ['-N', '-F', join(this.directory, 'pid')], {
+    // it ends with this process, however that ends
+    const command = ['--pdeathsig', 'KILL', xenstored, '-N', '-F', join(this.directory, 'pid')];
+    this.#daemon = spawn('setpriv', command, {
       env: { ...process.env, XENSTORED_RUNDIR: this.directory, LD_PRELOAD: this.#stub },
       stdio: 'ignore',
     });
