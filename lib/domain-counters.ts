@@ -102,13 +102,13 @@ export class DomainCounters {
   /** What libvirt would multiply the disk's sectors by, or 512 if that is not wanted. */
   #multiplier(disk: Disk, sectorSize: SectorSize, query: Query | undefined): number {
     if (sectorSize === DEFAULT_SECTOR_SIZE) return DEFAULT_SECTOR_SIZE;
-    const size = disk.info.physicalSectorSize ?? this.#askSectorSize(disk, query);
+    const size = disk.info.physicalSectorSize ?? this.#readSectorSize(disk, query);
     if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.name, this.#nodes.label, size);
     return size;
   }
 
-  /** The backend writes it when the guest connects: until then every call asks again. */
-  #askSectorSize(disk: Disk, query = this.#xenstore.query()): number {
+  /** Reads the sector size that the backend writes when the guest connects: until then, in every call. */
+  #readSectorSize(disk: Disk, query = this.#xenstore.query()): number {
     const [text] = query.read([`${disk.info.backend}/physical-sector-size`]);
     const size = parseSectorSize(text);
     if (size !== undefined) disk.update({ physicalSectorSize: size });

@@ -69,14 +69,14 @@ export class SimulatedHost {
    */
   static async start(options: HostOptions = {}): Promise<SimulatedHost> {
     checkHost(options);
-    const { domid = 0, toolstack = 'xl', guests = [], folder } = options;
-    const root = createDirectory(folder);
+    const { domid = 0, toolstack = 'xl', guests = [], directory } = options;
+    const root = createDirectory(directory);
     const xenstore = join(root, SOCKET);
     const sysfs = join(root, 'sys');
     // throws if another host uses the directory, before anything of that host would be removed
     mkdirSync(sysfs);
     // other files in the caller's directory stay
-    const created = folder === undefined ? [root] : [xenstore, sysfs];
+    const created = directory === undefined ? [root] : [xenstore, sysfs];
     const host = new SimulatedHost({ xenstore, sysfs, domid, toolstack }, created);
     try {
       await host.#call('start');
@@ -207,7 +207,7 @@ function createDirectory(directory: string | undefined): string {
   const root = resolve(directory ?? `${prefix}XXXXXX`);
   if (Buffer.byteLength(join(root, SOCKET)) > MAX_SOCKET_PATH) {
     const limit = `so short that the path of ${SOCKET} in it has at most ${MAX_SOCKET_PATH} bytes`;
-    throw outOfRange('options.folder', limit, root);
+    throw outOfRange('options.directory', limit, root);
   }
   if (directory === undefined) return mkdtempSync(prefix);
   mkdirSync(root, { recursive: true });

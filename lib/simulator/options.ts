@@ -37,7 +37,7 @@ export interface HostOptions {
   readonly toolstack?: Toolstack;
   readonly guests?: readonly GuestOptions[];
   /** The directory of the socket and the files. Default: a new temporary directory. */
-  readonly folder?: string;
+  readonly directory?: string;
 }
 
 /** How the workload runs. */

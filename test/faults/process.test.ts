@@ -234,9 +234,9 @@ test('unclosed connections, disks and sets are released when they are collected'
 }, 30_000);
 
 test('two versions of the package work independently', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'two-versions-'));
+  const directory = mkdtempSync(join(tmpdir(), 'two-versions-'));
   const copies = ['1.0.0', '2.0.0'].map((version) => {
-    const copy = join(folder, version, 'node_modules', 'xen-block-stats');
+    const copy = join(directory, version, 'node_modules', 'xen-block-stats');
     mkdirSync(copy, { recursive: true });
     for (const part of ['dist', 'prebuilds']) {
       cpSync(join(ROOT, part), join(copy, part), { recursive: true });
@@ -263,7 +263,7 @@ test('two versions of the package work independently', async () => {
      }));`,
     { copies, options: host.connectOptions },
   );
-  rmSync(folder, { recursive: true });
+  rmSync(directory, { recursive: true });
   expect(answer).toEqual({
     before: [
       [5, 5],

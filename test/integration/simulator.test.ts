@@ -198,17 +198,17 @@ describe('a host', () => {
   });
 
   test('in a directory of the caller removes only its own files', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'xen-block-stats-'));
-    writeFileSync(join(folder, 'mine'), '');
-    const other = await SimulatedHost.start({ folder });
-    expect(readdirSync(folder).sort()).toEqual(['mine', 'sys', 'xenstored.sock']);
-    await expect(SimulatedHost.start({ folder })).rejects.toMatchObject({ code: 'EEXIST' });
+    const directory = mkdtempSync(join(tmpdir(), 'xen-block-stats-'));
+    writeFileSync(join(directory, 'mine'), '');
+    const other = await SimulatedHost.start({ directory });
+    expect(readdirSync(directory).sort()).toEqual(['mine', 'sys', 'xenstored.sock']);
+    await expect(SimulatedHost.start({ directory })).rejects.toMatchObject({ code: 'EEXIST' });
     expect(await other.list('/')).toEqual(['local']);
     await other.stop();
     await other.stop();
-    expect(readdirSync(folder)).toEqual(['mine']);
+    expect(readdirSync(directory)).toEqual(['mine']);
     await expect(other.read('/')).rejects.toThrow('stopped');
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
 
   test('does not keep the process alive, and leaves no files', () => {
@@ -228,7 +228,9 @@ describe('a host', () => {
   });
 
   test('refuses invalid arguments', async () => {
-    await expect(SimulatedHost.start({ folder: `/tmp/${'x'.repeat(100)}` })).rejects.toMatchObject({
+    await expect(
+      SimulatedHost.start({ directory: `/tmp/${'x'.repeat(100)}` }),
+    ).rejects.toMatchObject({
       code: 'ERR_OUT_OF_RANGE',
     });
     await expect(host.addGuest({ name: 7 as never })).rejects.toMatchObject({

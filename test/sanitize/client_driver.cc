@@ -192,11 +192,11 @@ int main(int argc, char** argv) {
   setenv("XENSTORED_PATH", socket.c_str(), 1);
   auto kept = std::make_unique<XenstoreClient>(socket);
   for (std::string line; std::getline(std::cin, line);) {
-    std::istringstream words(line);
+    std::istringstream fields(line);
     std::string command;
     int threads = 0, times = 0;
     double timeout_ms = 0;
-    words >> command >> threads >> times >> timeout_ms;
+    fields >> command >> threads >> times >> timeout_ms;
     Tally tally;
     if (command == "renew") {
       kept = std::make_unique<XenstoreClient>(socket);
