@@ -249,6 +249,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     const kept = new Set(disks.map(({ backend }) => backend));
     const removed = this.#disks.filter(({ backend }) => !kept.has(backend));
     this.#vbds.assign(toKeys(disks));
+    const isSame = disks.length === rows.size && disks.every((it, i) => it === this.#disks[i]);
+    if (isSame) return;
     this.#disks = Object.freeze(disks);
     this.#errors = undefined;
     if (added.length === 0 && removed.length === 0) return;

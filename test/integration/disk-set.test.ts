@@ -218,6 +218,24 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
     await untilDisks(set, 0);
   });
 
+  test('has the same array of disks until a description changes', async () => {
+    const filter = jest.fn(() => true);
+    const set = await xen.diskSet({ filter });
+    const { disks, generation } = set;
+    for (let scans = 0; scans < 2; scans++) {
+      // the second scan begins after the end of the first one
+      const calls = filter.mock.calls.length;
+      await host.write('/local/domain/1/name', 'web1');
+      await until(() => filter.mock.calls.length > calls);
+    }
+    expect(set.disks).toBe(disks);
+    await host.write('/local/domain/1/name', 'www');
+    await until(() => set.disks !== disks);
+    expect(set.disks[0]).toEqual({ ...disks[0], domain: 'www' });
+    expect(set.disks[2]).toBe(disks[2]);
+    expect(set.generation).toBe(generation);
+  });
+
   test('freezes the array of its disks and their descriptions', async () => {
     const set = await xen.diskSet();
     expect(set.disks.every((disk) => Object.isFrozen(disk))).toBe(true);
