@@ -95,7 +95,7 @@ class VbdStatistics {
   // kRdSect and kWrSect also fill the columns of bytes. A counter that the kernel does not
   // have is -1. A counter whose file the kernel is just making or removing is a failure (ENOENT).
   // After a failure the content of the row is undefined. A removed device gives ENODEV or ENOENT
-  // for ever, also when another device has the same name by then. A closed one gives EBADF.
+  // from then on, also when another device has got the same name. A closed one gives EBADF.
   template <typename Number>
   Failure Read(CounterSet wanted, Number* row);
 

@@ -89,7 +89,7 @@ export class DomainCounters {
     };
   }
 
-  /** libvirt's numbers have 64 bits and a sign. Sectors of 512 bytes were checked as they were read. */
+  /** Refuses bytes that do not fit in libvirt's 64 bits with a sign. The addon checks sectors of 512 bytes. */
   #checkRange({ rdBytes, wrBytes }: BlockCounters<number | bigint>, disk: string): void {
     if (rdBytes < 2 ** 63 && wrBytes < 2 ** 63) return;
     throw new XenError(
@@ -99,7 +99,7 @@ export class DomainCounters {
     );
   }
 
-  /** What libvirt would multiply the disk's sectors by, or 512 if that is not wanted. */
+  /** Returns the number of bytes by which the disk's sectors are multiplied. */
   #multiplier(disk: Disk, sectorSize: SectorSize, query: Query | undefined): number {
     if (sectorSize === DEFAULT_SECTOR_SIZE) return DEFAULT_SECTOR_SIZE;
     const size = disk.info.physicalSectorSize ?? this.#readSectorSize(disk, query);
@@ -107,7 +107,7 @@ export class DomainCounters {
     return size;
   }
 
-  /** Reads the sector size that the backend writes when the guest connects: until then, in every call. */
+  /** Reads the physical sector size. The backend writes it when the frontend connects, so until then each call reads it. */
   #readSectorSize(disk: Disk, query = this.#xenstore.query()): number {
     const [text] = query.read([`${disk.info.backend}/physical-sector-size`]);
     const size = parseSectorSize(text);

@@ -24,14 +24,14 @@ export class DiskLabels<T> {
   /** Returns the labels of the disks, by row. */
   of(disks: readonly DiskInfo[]): readonly T[] {
     if (disks !== this.#disks) {
-      const domids = new Map<string | undefined, Set<number>>();
+      const domids = new Map<string, Set<number>>();
       for (const { domain, domid } of disks) {
-        domids.set(domain, (domids.get(domain) ?? new Set()).add(domid));
+        if (domain !== undefined) domids.set(domain, (domids.get(domain) ?? new Set()).add(domid));
       }
       this.#disks = disks;
       this.#labels = disks.map((disk) => {
         const { domain, uuid, domid } = disk;
-        const isShared = (domids.get(domain)?.size ?? 0) > 1;
+        const isShared = domain !== undefined && (domids.get(domain)?.size ?? 0) > 1;
         return this.#make(disk, (isShared ? uuid : domain) ?? String(domid));
       });
     }

@@ -24,7 +24,7 @@ interface Observed {
  * Creates instruments of a meter that observe a set of disks. Each collection of metrics samples the set
  * once, for all instruments. `system.disk.io`, `system.disk.operations` and `system.disk.limit` follow
  * OpenTelemetry's semantic conventions; the others, which have no convention, begin with `xen.disk`. The
- * SDK exports the last values of a removed disk for ever, so its `xen.disk.up` is observed as 0.
+ * SDK exports the last values of a removed disk again and again, so its `xen.disk.up` is observed as 0.
  *
  * @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints.
  * @returns a function that ends the observation. Call it before the set is closed.
