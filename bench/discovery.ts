@@ -1,11 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { connect } from 'xen-block-stats';
 import { connectedNodes, diskNodes, guestNodes, type Node } from '../lib/simulator/toolstack';
-import { RealXenstored } from '../test/integration/hosts/real-xenstored';
-import { COUNTER_FILES } from './disks';
+import { RealXenstored } from '../test/support/real-xenstored';
+import { linkCounters } from '../test/support/kernel-counters';
+import { execFileSync } from '../test/support/child-process';
 
 const DISKS_EACH = 2;
 
@@ -39,7 +38,7 @@ export class DiscoveryHost {
           backendDomid: 0,
         };
         nodes.push(...diskNodes('xl', domid, disk), ...connectedNodes(domid, disk));
-        makeCounters(sysfs, domid, 51712 + 16 * i);
+        linkCounters(sysfs, 51712 + 16 * i, 'lo', { domid });
       }
       await host.#xenstored.write(nodes);
     }
@@ -81,13 +80,5 @@ export class DiscoveryHost {
 
   stop(): Promise<void> {
     return this.#xenstored.stop();
-  }
-}
-
-function makeCounters(sysfs: string, domid: number, devid: number): void {
-  const statistics = join(sysfs, `bus/xen-backend/devices/vbd-${domid}-${devid}/statistics`);
-  mkdirSync(statistics, { recursive: true });
-  for (const [file, counter] of Object.entries(COUNTER_FILES)) {
-    symlinkSync(`/sys/class/net/lo/statistics/${counter}`, join(statistics, file));
   }
 }

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { spawn } from '../test/support/child-process';
 
 /** The floor (floor.c), in a process of its own. */
 export interface Floor {

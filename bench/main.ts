@@ -4,7 +4,6 @@
  * both. The figures are medians over the rounds. The counters are those of a network device, behind
  * symbolic links.
  */
-import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   mkdtempSync,
@@ -20,13 +19,15 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { connect, parseDiskName } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-import { RealXenstored } from '../test/integration/hosts/real-xenstored';
+import { RealXenstored } from '../test/support/real-xenstored';
 import { drawChart, type Result } from './chart';
 import { writeDocuments } from './documents';
 import { DiscoveryHost } from './discovery';
 import { startFloor } from './floor';
-import { makeDisks, type BenchDisk } from './disks';
-import { startScrape } from './scrape';
+import { makeLinkedDisks, type LinkedDisk } from '../test/support/linked-disks';
+import { execFileSync } from '../test/support/child-process';
+import { Exporter } from '../test/support/exporter';
+import { ROOT } from '../test/support/paths';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 25);
 
@@ -50,7 +51,6 @@ interface Row {
   readonly once: () => Promise<number> | number;
 }
 
-const root = join(__dirname, '..', '..', '..');
 const directory = mkdtempSync(join(tmpdir(), 'xen-bench-'));
 const sysfs = join(directory, 'sys');
 const devices = join(sysfs, 'bus/xen-backend/devices');
@@ -60,7 +60,7 @@ const libvirtWay = join(directory, 'libvirt_way');
 const discoveryProgram = join(directory, 'discovery');
 
 function build(): void {
-  const source = (name: string) => join(root, 'bench', name);
+  const source = (name: string) => join(ROOT, 'bench', name);
   execFileSync('gcc', ['-O2', '-o', floorProgram, source('floor.c'), '-lpthread']);
   execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', floorLibrary, source('floor.c')]);
   execFileSync('gcc', ['-O2', '-o', libvirtWay, source('libvirt_way.c'), '-lxenstore']);
@@ -71,7 +71,7 @@ function run(program: string, args: (string | number)[], env: NodeJS.ProcessEnv 
   return execFileSync(program, args.map(String), {
     env: { ...process.env, ...env },
     encoding: 'utf8',
-    cwd: root,
+    cwd: ROOT,
   });
 }
 
@@ -94,8 +94,8 @@ function timedOnce(call: () => unknown): number {
 
 async function main(): Promise<void> {
   build();
-  const disks = makeDisks(sysfs, Math.max(MANY, SCRAPED));
-  const [first] = disks as [BenchDisk];
+  const disks = makeLinkedDisks(sysfs, Math.max(MANY, SCRAPED));
+  const [first] = disks as [LinkedDisk];
   const { name, statistics, files, backend } = first;
   const xenstored = new RealXenstored();
   await xenstored.start();
@@ -123,7 +123,7 @@ async function main(): Promise<void> {
     const last = parseDiskName(disks[count - 1]?.name ?? '');
     return many.diskSet({ filter: ({ devid }) => devid <= last, maxOpenFiles });
   };
-  const exporter = await startScrape({ xenstore: host.connectOptions.xenstore, sysfs });
+  const exporter = await Exporter.start({ xenstore: host.connectOptions.xenstore, sysfs });
 
   const floor = startFloor(floorProgram, devices, MANY);
   const floorOf = (counters: 5 | 6 | 7, count: number): Row => ({
@@ -200,7 +200,11 @@ async function main(): Promise<void> {
     {
       name: `a scrape of serve, a disk of ${disks.length}`,
       floor: floorMany,
-      once: async () => (await exporter.once()) / disks.length,
+      once: async () => {
+        const start = process.hrtime.bigint();
+        await exporter.metrics();
+        return Number(process.hrtime.bigint() - start) / disks.length;
+      },
     },
     listedFloor,
     {
@@ -323,11 +327,11 @@ async function main(): Promise<void> {
     `\nthe event loop's longest block while a set of ${watched.disks} disks was made: ${median(watched.blocksMs).toFixed(1)} ms, in the worst round ${Math.max(...watched.blocksMs).toFixed(1)} ms`,
   );
   writeFileSync(
-    join(root, 'bench', 'results.json'),
+    join(ROOT, 'bench', 'results.json'),
     `${JSON.stringify({ machine, rounds: ROUNDS, results }, null, 2)}\n`,
   );
-  writeFileSync(join(root, 'bench', 'latency.svg'), drawChart(results, machine));
-  writeDocuments(root);
+  writeFileSync(join(ROOT, 'bench', 'latency.svg'), drawChart(results, machine));
+  writeDocuments(ROOT);
 
   await floor.stop();
   await listed.stop();

@@ -1,13 +1,13 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type Connection, type Disk } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-import type { RealGuest } from '../integration/hosts/real-guest';
-import { RealHost } from '../integration/hosts/real-host';
+import type { RealGuest } from '../support/real-guest';
+import { RealHost } from '../support/real-host';
 import { XenstoredProxy } from '../support/xenstored-proxy';
-import { ROOT } from './program';
+import { spawnSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 /*
  * A guest can write any value to the frontend's nodes of its disks (XSA-175). What the package returns about

@@ -6,15 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { DISK_COLUMNS, connect, type Connection } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-import {
-  linkCounters,
-  plugIn,
-  plugOut,
-  statisticsFolder,
-} from '../integration/hosts/kernel-counters';
-import { RealHost } from '../integration/hosts/real-host';
+import { NetworkDevice, linkCounters, statisticsFolder } from '../support/kernel-counters';
+import { needing } from '../support/needs';
+import { RealHost } from '../support/real-host';
 import { countResources } from './resources';
-import { evaluate } from './program';
+import { evaluate } from '../support/program';
 import { ROUNDS, randomNumbers } from './rounds';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
@@ -22,47 +18,47 @@ const error = (code: string, more: object = {}) => expect.objectContaining({ cod
 /** blkback's counters, in the order in which the kernel creates their files. */
 const FILES = ['oo_req', 'rd_req', 'wr_req', 'f_req', 'ds_req', 'rd_sect', 'wr_sect'];
 
-describe('the kernel’s counters, when', () => {
-  const device = `xbf${process.pid}`;
+needing('CAP_NET_ADMIN', 'CAP_SYS_ADMIN').describe('the kernel’s counters, when', () => {
+  let device: NetworkDevice;
   let host: RealHost;
   let xen: Connection;
 
   beforeEach(async () => {
     host = await RealHost.start();
     await host.addGuest({ name: 'web1', domid: 1, disks: [{ name: 'xvda', source: '/dev/a' }] });
-    plugIn(device);
+    device = await NetworkDevice.create('xbf');
     xen = connect(host.connectOptions);
   });
   afterEach(async () => {
     xen.close();
-    plugOut(device);
+    await device.remove();
     await host.stop();
   });
 
   test('a disk is detached between two counters of one read', () => {
     const { sysfs } = host.connectOptions;
-    linkCounters(sysfs, 51712, device, { rd_req: 'lo', rd_sect: 'lo' });
+    linkCounters(sysfs, 51712, device.name, { others: { rd_req: 'lo', rd_sect: 'lo' } });
     const disk = xen.domain('web1').disk('xvda');
     const row = new Float64Array(DISK_COLUMNS.length);
     disk.readInto(row);
     row.fill(7);
-    plugOut(device);
+    device.plugOut();
     expect(() => {
       disk.readInto(row);
     }).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
     expect(row.every((value) => value === 7)).toBe(true);
-    plugIn(device);
+    device.plugIn();
     disk.readInto(row);
     expect(row[DISK_COLUMNS.indexOf('wrReq')]).toBe(0);
   });
 
   test('a domain is destroyed, and another one gets its domid and its devid', async () => {
     const { sysfs } = host.connectOptions;
-    linkCounters(sysfs, 51712, device);
+    linkCounters(sysfs, 51712, device.name);
     const web = xen.domain('web1');
     const disk = web.disk('xvda');
     expect(disk.read().rdReq).toBe(0);
-    plugOut(device);
+    device.plugOut();
     await host.removeGuest(1);
     await host.addGuest({
       name: 'web2',
@@ -70,7 +66,7 @@ describe('the kernel’s counters, when', () => {
       uuid: '11111111-2222-4333-8444-555555555555',
       disks: [{ name: 'xvda', source: '/dev/a' }],
     });
-    plugIn(device);
+    device.plugIn();
     linkCounters(sysfs, 51712, 'lo');
     const gone = error('ERR_XEN_DOMAIN_NOT_RUNNING');
     expect(() => disk.read()).toThrow(gone);
@@ -82,7 +78,7 @@ describe('the kernel’s counters, when', () => {
   test(
     'a disk is detached and attached repeatedly, at random moments',
     async () => {
-      linkCounters(host.connectOptions.sysfs, 51712, device);
+      linkCounters(host.connectOptions.sysfs, 51712, device.name);
       const reader = new Worker(
         `const { parentPort, workerData } = require('node:worker_threads');
        const xen = require('xen-block-stats').connect(workerData);
@@ -122,9 +118,9 @@ describe('the kernel’s counters, when', () => {
       const random = randomNumbers(2);
       for (let i = 0; i < 20 * ROUNDS; i++) {
         await delay(30 * random());
-        plugOut(device);
+        device.plugOut();
         await delay(30 * random());
-        plugIn(device);
+        device.plugIn();
       }
       reader.postMessage('over');
       const [report] = (await once(reader, 'message')) as unknown[];

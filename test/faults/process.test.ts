@@ -1,9 +1,11 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RealHost } from '../integration/hosts/real-host';
-import { ROOT, evaluate, runProgram } from './program';
+import { RealHost } from '../support/real-host';
+import { evaluate, runProgram } from '../support/program';
 import { ROUNDS } from './rounds';
+import { ROOT } from '../support/paths';
+import { needing } from '../support/needs';
 
 /*
  * The process: worker threads that end at any moment, exits in every state, unclosed objects, two versions
@@ -274,9 +276,11 @@ test('two versions of the package work independently', async () => {
   });
 });
 
-test('disks that root has opened are read by another user, and xenstored until it disconnects', async () => {
-  const answer = await evaluate(
-    `const attempt = (call) => { try { return call() } catch ({ code }) { return code } };
+needing('CAP_SETGID', 'CAP_SETUID').test(
+  'disks that root has opened are read by another user, and xenstored until it disconnects',
+  async () => {
+    const answer = await evaluate(
+      `const attempt = (call) => { try { return call() } catch ({ code }) { return code } };
      const xen = xbs.connect(options);
      const [set, disk] = [await xen.diskSet(), xen.domain('web1').disk('xvda')];
      process.setgid(65534); process.setuid(65534);
@@ -291,19 +295,20 @@ test('disks that root has opened are read by another user, and xenstored until i
        while (set.watching) await new Promise((resolve) => setTimeout(resolve, 5));
        console.log(JSON.stringify({ before, after: read() }));
      })();`,
-    { options: host.connectOptions },
-    {
-      onStep: async () => {
-        await host.xenstored.kill();
-        await host.restartXenstored();
+      { options: host.connectOptions },
+      {
+        onStep: async () => {
+          await host.xenstored.kill();
+          await host.restartXenstored();
+        },
       },
-    },
-  );
-  expect(answer).toEqual({
-    before: [5, 5, 2],
-    after: [5, 5, 'ERR_XENSTORE_CONNECT'],
-  });
-});
+    );
+    expect(answer).toEqual({
+      before: [5, 5, 2],
+      after: [5, 5, 'ERR_XENSTORE_CONNECT'],
+    });
+  },
+);
 
 test('children inherit no descriptor', async () => {
   const program = `

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT } from './program';
+import { execFileSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 interface Listing {
   readonly testResults: readonly {
@@ -24,7 +24,8 @@ function listTests(): string[] {
   const json = listing.slice(listing.indexOf('{'));
   return (JSON.parse(json) as Listing).testResults
     .filter(({ name }) => name !== __filename)
-    .flatMap(({ assertionResults }) => assertionResults.map(({ fullName }) => fullName));
+    .flatMap(({ assertionResults }) => assertionResults)
+    .map(({ fullName }) => fullName.replace(/ \(needs [^)]*\)/, ''));
 }
 
 /** Returns the last column of docs/reliability.md's rows; of a row without a test, the row. */

@@ -5,7 +5,7 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 import { XenstoredProxy } from '../support/xenstored-proxy';
 import { FAULTS } from './faults';
 import { countResources, untilReleased, type Resources } from './resources';
-import { evaluate } from './program';
+import { evaluate } from '../support/program';
 
 /*
  * A set of disks while xenstored has a fault: every sample is correct and does not wait, and the set keeps

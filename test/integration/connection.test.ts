@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { connect, type Connection } from 'xen-block-stats';
-import { RealHost } from './hosts/real-host';
+import { RealHost } from '../support/real-host';
+import { spawnSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 
@@ -11,7 +11,7 @@ function run(program: string, env: NodeJS.ProcessEnv = {}): string {
   const { stdout, stderr, status, signal } = spawnSync(
     process.execPath,
     ['-e', `const xbs = require('xen-block-stats'); ${program}`],
-    { cwd: join(__dirname, '..', '..'), env: { ...process.env, ...env }, encoding: 'utf8' },
+    { cwd: ROOT, env: { ...process.env, ...env }, encoding: 'utf8' },
   );
   expect({ stderr, status, signal }).toEqual({ stderr: '', status: 0, signal: null });
   return stdout;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type Connection, type DiskInfo } from 'xen-block-stats';
-import { checkRows, makeDisks } from './hosts/numbered-disks';
-import { RealHost } from './hosts/real-host';
+import { checkRows, makeDisks } from '../support/numbered-disks';
+import { RealHost } from '../support/real-host';
 
 /* Sets on a host on which guests and disks change all the time. */
 

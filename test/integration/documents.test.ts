@@ -1,4 +1,3 @@
-import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   cpSync,
@@ -16,6 +15,9 @@ import { dirname, join } from 'node:path';
 import type { SimulatedHost } from 'xen-block-stats/simulator';
 import { devDependencies } from '../../package.json';
 import { startDemoHost } from '../../dist/cli/demo';
+import { spawn, spawnSync } from '../support/child-process';
+import { MAIN, ROOT } from '../support/paths';
+import { isGranted } from '../support/needs';
 
 /*
  * Runs every program and every command in the documents as it is written there, on a simulated host with
@@ -26,12 +28,11 @@ import { startDemoHost } from '../../dist/cli/demo';
 
 jest.setTimeout(60_000);
 
-const root = join(__dirname, '..', '..');
 const DOCUMENTS = [
   ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md'].filter((name) =>
-    readdirSync(root).includes(name),
+    readdirSync(ROOT).includes(name),
   ),
-  ...readdirSync(join(root, 'docs'))
+  ...readdirSync(join(ROOT, 'docs'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
 ];
@@ -55,7 +56,7 @@ interface Block {
 }
 
 function blocksOf(document: string): Block[] {
-  const lines = readFileSync(join(root, document), 'utf8').split('\n');
+  const lines = readFileSync(join(ROOT, document), 'utf8').split('\n');
   const blocks: Block[] = [];
   for (let i = 0; i < lines.length; i++) {
     const language = /^```(.*)$/.exec(lines[i] ?? '')?.[1];
@@ -84,30 +85,30 @@ describe('the documents', () => {
     host = await startDemoHost(true);
     const installed = join(project, 'node_modules');
     mkdirSync(installed);
-    symlinkSync(root, join(installed, 'xen-block-stats'));
+    symlinkSync(ROOT, join(installed, 'xen-block-stats'));
     // other packages that programs use, such as prom-client
     for (const name of Object.keys(devDependencies)) {
       mkdirSync(dirname(join(installed, name)), { recursive: true });
-      symlinkSync(join(root, 'node_modules', name), join(installed, name));
+      symlinkSync(join(ROOT, 'node_modules', name), join(installed, name));
     }
     mkdirSync(join(project, 'bin'));
-    const main = join(root, 'dist/cli/main.js');
     writeFileSync(
       join(project, 'bin/xen-block-stats'),
-      `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`,
+      `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`,
       { mode: 0o755 },
     );
-    cpSync(join(root, 'examples'), project, { recursive: true });
+    cpSync(join(ROOT, 'examples'), project, { recursive: true });
   });
   afterAll(async () => {
     await host.stop();
     rmSync(project, { recursive: true });
   });
 
-  /** Returns the command in its own network namespace, because a port of a document may be in use. */
-  const inOwnNetwork = (command: string[]) => [
-    ...['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...command],
-  ];
+  /** Returns the command in its own network namespace, if possible: a port of a document may be in use. */
+  const inOwnNetwork = (command: string[]) =>
+    isGranted('CAP_NET_ADMIN') && isGranted('CAP_SYS_ADMIN')
+      ? ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...command]
+      : command;
   const options = (cwd: string) => ({
     cwd,
     env: {
@@ -122,7 +123,7 @@ describe('the documents', () => {
   function commandOf({ language, text, line }: Block): { command: string[]; cwd: string } {
     if (language === 'sh') {
       // commands of a clone run in the repository, others in a project with the package
-      const cwd = /^(script\/|npm run )/m.test(text) ? root : project;
+      const cwd = /^(script\/|npm run )/m.test(text) ? ROOT : project;
       return { command: inOwnNetwork(['sh', '-e', '-c', text]), cwd };
     }
     const file = join(project, `line-${line}.${/^import /m.test(text) ? 'mjs' : 'cjs'}`);
@@ -191,15 +192,15 @@ describe('the documents', () => {
     });
 
     test('has no indented code blocks', () => {
-      const text = readFileSync(join(root, document), 'utf8').replaceAll(/^```[^]*?^```$/gm, '');
+      const text = readFileSync(join(ROOT, document), 'utf8').replaceAll(/^```[^]*?^```$/gm, '');
       expect(text).not.toMatch(/\n\n {4}\S/);
     });
 
     test('has no dead links', () => {
-      const text = readFileSync(join(root, document), 'utf8');
+      const text = readFileSync(join(ROOT, document), 'utf8');
       const links = [...text.matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)];
       const dead = links.filter(([, path = '', anchor]) => {
-        const target = path === '' ? join(root, document) : join(root, document, '..', path);
+        const target = path === '' ? join(ROOT, document) : join(ROOT, document, '..', path);
         if (!existsSync(target)) return true;
         return anchor !== undefined && !anchorsOf(readFileSync(target, 'utf8')).includes(anchor);
       });
@@ -238,11 +239,11 @@ describe('the documents', () => {
   });
 
   test('npm run docs creates a reference of all exports, without a warning', () => {
-    const { stdout, status } = run(['npm', 'run', '--silent', 'docs'], root);
+    const { stdout, status } = run(['npm', 'run', '--silent', 'docs'], ROOT);
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('generated') });
-    const reference = readFileSync(join(root, 'docs/reference/modules.html'), 'utf8');
+    const reference = readFileSync(join(ROOT, 'docs/reference/modules.html'), 'utf8');
     expect(reference).toContain('xen-block-stats');
-    const pages = readdirSync(join(root, 'docs/reference'), { recursive: true, encoding: 'utf8' });
+    const pages = readdirSync(join(ROOT, 'docs/reference'), { recursive: true, encoding: 'utf8' });
     expect(pages).toEqual(
       expect.arrayContaining([
         'functions/index.connect.html',
@@ -311,7 +312,7 @@ describe('the documents', () => {
     });
 
     test('are all tested here', () => {
-      expect(readdirSync(join(root, 'examples'))).toEqual([
+      expect(readdirSync(join(ROOT, 'examples'))).toEqual([
         'agent.mjs',
         'own.test.mjs',
         'sampler.mjs',

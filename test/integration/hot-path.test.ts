@@ -1,18 +1,17 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { spawnSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 /*
  * Counts the system calls, objects and instructions of a read. Unlike times, counts do not depend on the
  * load of the machine.
  */
 
-const root = join(__dirname, '..', '..');
-
 function run(command: string, args: string[]): string {
-  const { stdout, stderr, status } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
+  const { stdout, stderr, status } = spawnSync(command, args, { cwd: ROOT, encoding: 'utf8' });
   if (status !== 0) throw new Error(`${command} ended with ${String(status)}: ${stderr}`);
   return stdout;
 }

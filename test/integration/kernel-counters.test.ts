@@ -1,14 +1,17 @@
-import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type Connection } from 'xen-block-stats';
-import { linkCounters, plugIn, plugOut, statisticsFolder } from './hosts/kernel-counters';
-import { RealHost } from './hosts/real-host';
+import { NetworkDevice, linkCounters, statisticsFolder } from '../support/kernel-counters';
+import { needing } from '../support/needs';
+import { RealHost } from '../support/real-host';
+import { execFileSync } from '../support/child-process';
+
+const { describe } = needing('CAP_NET_ADMIN', 'CAP_SYS_ADMIN');
 
 describe('on the kernel’s own counters and the real xenstored', () => {
-  const device = `xbs${process.pid}`;
+  let device: NetworkDevice;
   let host: RealHost;
   let xen: Connection;
 
@@ -37,14 +40,14 @@ describe('on the kernel’s own counters and the real xenstored', () => {
         { name: 'xvdb', source: '/dev/b', physicalSectorSize: 4096 },
       ],
     });
-    plugIn(device);
+    device = await NetworkDevice.create('xbs');
     linkCounters(host.connectOptions.sysfs, 51712, 'lo');
-    linkCounters(host.connectOptions.sysfs, 51728, device);
+    linkCounters(host.connectOptions.sysfs, 51728, device.name);
     xen = connect(host.connectOptions);
   });
   afterAll(async () => {
     xen.close();
-    plugOut(device);
+    await device.remove();
     await host.stop();
   });
 
@@ -102,11 +105,11 @@ describe('on the kernel’s own counters and the real xenstored', () => {
   test('fails for a device that was removed, and reads a new device of the same name', () => {
     const disk = xen.domain('web1').disk('xvdb');
     disk.read();
-    plugOut(device);
+    device.plugOut();
     expect(() => disk.read()).toThrow(
       expect.objectContaining({ code: 'ERR_XEN_STATS_UNAVAILABLE', disk: 'xvdb' }),
     );
-    plugIn(device);
+    device.plugIn();
     expect(disk.read().rdReq).toBe(0);
   });
 });

@@ -1,17 +1,16 @@
-import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { XenstoredProxy } from '../support/xenstored-proxy';
-import { RealHost } from './hosts/real-host';
+import { RealHost } from '../support/real-host';
+import { execFileSync, spawnSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 /*
  * Records the calls of libxenstore and counts the requests to xenstored.
  */
-
-const ROOT = join(__dirname, '..', '..');
 
 describe('libxenstore', () => {
   const directory = mkdtempSync(join(tmpdir(), 'libxenstore-'));

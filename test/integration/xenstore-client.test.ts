@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadNative, type NativeXenstoreClient, type XenstoreEvents } from '../../lib/native';
-import { RealXenstored } from './hosts/real-xenstored';
+import { RealXenstored } from '../support/real-xenstored';
 
 /*
  * Tests the order of events of the addon's client. Other tests check how lib/ uses the client.

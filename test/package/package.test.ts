@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -11,13 +10,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { execFileSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 /*
  * Tests the package as users install it: the tarball with the prebuilt binary, installed without
  * scripts into an empty project.
  */
-
-const root = join(__dirname, '..', '..');
 
 function run(command: string, args: string[], cwd: string, env: NodeJS.ProcessEnv = {}): string {
   return execFileSync(command, args, {
@@ -36,7 +35,7 @@ describe('the packed package', () => {
   const installed = join(project, 'node_modules', 'xen-block-stats');
 
   beforeAll(() => {
-    const pack = run('npm', ['pack', '--json', '--silent', '--pack-destination', project], root);
+    const pack = run('npm', ['pack', '--json', '--silent', '--pack-destination', project], ROOT);
     const [tarball] = JSON.parse(pack) as { filename: string; files: { path: string }[] }[];
     if (tarball === undefined) throw new Error('npm pack created no tarball');
     files = tarball.files.map(({ path }) => path);
@@ -167,8 +166,8 @@ describe('the packed package', () => {
     const check = (program: string) => {
       writeFileSync(join(project, 'src', 'program.mts'), program);
       const options = ['--strict', '--noEmit', '--module', 'node20', '--target', 'es2022'];
-      const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules', '@types')];
-      const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+      const types = ['--types', 'node', '--typeRoots', join(ROOT, 'node_modules', '@types')];
+      const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
       return node(tsc, ...options, ...types, 'src/program.mts');
     };
     check(`
@@ -182,9 +181,9 @@ describe('the packed package', () => {
       console.log(numbers, bigints, disk, value);
       ${PROGRAM}
     `);
-    symlinkSync(join(root, 'node_modules/prom-client'), join(project, 'node_modules/prom-client'));
+    symlinkSync(join(ROOT, 'node_modules/prom-client'), join(project, 'node_modules/prom-client'));
     symlinkSync(
-      join(root, 'node_modules/@opentelemetry'),
+      join(ROOT, 'node_modules/@opentelemetry'),
       join(project, 'node_modules/@opentelemetry'),
     );
     check(`

@@ -1,8 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { RealHost } from '../integration/hosts/real-host';
-
-const root = join(__dirname, '..', '..');
+import { RealHost } from '../support/real-host';
+import { spawnSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 /** Node.js runs about fifty times slower in valgrind. */
 const TIMEOUT_MS = 300_000;
@@ -32,7 +30,7 @@ describe('valgrind reports nothing', () => {
         `const xbs = require('xen-block-stats'), options = ${JSON.stringify({ ...host.connectOptions, timeoutMs: 60_000 })};
          (async () => { ${program} })();`,
       ],
-      { cwd: root, encoding: 'utf8' },
+      { cwd: ROOT, encoding: 'utf8' },
     );
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
     return stdout;

@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { RealXenstored } from '../integration/hosts/real-xenstored';
+import { RealXenstored } from '../support/real-xenstored';
+import { execFileSync, spawn } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 /*
  * Runs client_driver.cc, which has many clients of xenstored, with the sanitizers, while the real
@@ -23,7 +25,6 @@ const SHORT_MS = 5;
 /** Upper limit for requests that fail at once, also on a busy machine. */
 const AT_ONCE_MS = 5000;
 
-const root = join(__dirname, '..', '..');
 const directory = mkdtempSync(join(tmpdir(), 'client-driver-'));
 
 afterAll(() => {
@@ -42,7 +43,7 @@ function build(sanitizers: string): string {
     'binding/libxenstore.cc',
     'binding/thread.cc',
   ];
-  execFileSync('g++', [...flags, '-o', program, ...sources, '-ldl'], { cwd: root });
+  execFileSync('g++', [...flags, '-o', program, ...sources, '-ldl'], { cwd: ROOT });
   return program;
 }
 

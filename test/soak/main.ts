@@ -6,8 +6,8 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'xen-block-stats';
-import { checkRows, makeDisks } from '../integration/hosts/numbered-disks';
-import { RealHost } from '../integration/hosts/real-host';
+import { checkRows, makeDisks } from '../support/numbered-disks';
+import { RealHost } from '../support/real-host';
 
 const SECONDS = Number(process.env['SOAK_S'] ?? 60);
 const GUESTS = 25;

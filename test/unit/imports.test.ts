@@ -2,7 +2,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { preProcessFile } from 'typescript';
 
-const LIB = join(__dirname, '..', '..', 'lib');
+const ROOT = join(__dirname, '..', '..');
+const LIB = join(ROOT, 'lib');
 
 /** The parts of lib/ from top to bottom, a layer each line: a directory ends with a slash. */
 const LAYERS = [
@@ -87,5 +88,42 @@ describe('a file of lib/', () => {
   test('of the simulator imports its own part and a few others only', () => {
     const allowed = (file: string) => isSimulator(file) || SIMULATOR_IMPORTS.includes(file);
     expectNone(({ from, to }) => isSimulator(from) && !allowed(to));
+  });
+});
+
+describe('a file of test/ or bench/', () => {
+  const roots = ['bench', 'test'];
+  const files = roots
+    .flatMap((root) =>
+      readdirSync(join(ROOT, root), { recursive: true, encoding: 'utf8' }).map((path) =>
+        join(root, path),
+      ),
+    )
+    .filter((path) => /\.ts$/.test(path) && !path.startsWith('test/xen/'));
+  /** The directory of tests of one kind, or of the benchmark. */
+  const kindOf = (path: string) => /^(bench|test\/[^/]*)\//.exec(path)?.[1];
+  const imports = files.flatMap((from) => {
+    const { importedFiles } = preProcessFile(readFileSync(join(ROOT, from), 'utf8'));
+    return importedFiles.map(({ fileName }) => ({
+      from,
+      to: fileName.startsWith('.') ? join(dirname(from), fileName) : fileName,
+    }));
+  });
+  const textOf = ({ from, to }: { from: string; to: string }) => `${from} imports ${to}`;
+
+  test('imports its own directory, test/support/, lib/ and packages only', () => {
+    const allowed = ['test/support', undefined];
+    const wrong = imports.filter(
+      ({ from, to }) => ![...allowed, kindOf(from)].includes(kindOf(to)) || to.startsWith('../'),
+    );
+    expect(wrong.map(textOf)).toEqual([]);
+  });
+
+  test('starts child processes with test/support/child-process.ts only', () => {
+    const source = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+    const imported = /^import (?!type).*'node:child_process'/m;
+    expect(files.filter((path) => imported.test(source(path)))).toEqual([
+      'test/support/child-process.ts',
+    ]);
   });
 });

@@ -1,4 +1,4 @@
-import { promtool } from './programs';
+import { promtool } from '../../support/promtool';
 
 const FILES = ['prometheus/recording.yml', 'prometheus/alerts.yml'];
 

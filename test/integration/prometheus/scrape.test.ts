@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-import { Exporter } from './exporter';
-import { ROOT } from './programs';
-import { PrometheusServer } from './server';
+import { Exporter } from '../../support/exporter';
+import { ROOT } from '../../support/paths';
+import { PrometheusServer } from '../../support/prometheus';
 
 jest.setTimeout(60_000);
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { figures, fillIn } from '../../bench/documents';
+import { figures, fillIn } from './documents';
 
 const RESULTS = {
   machine: '2 x A processor, Linux 6.1.0, Node.js 20.20.2',
@@ -38,7 +38,7 @@ describe('the benchmark’s figures in documents', () => {
   );
 
   test.each(['README.md', 'docs/performance.md'])('have their markers in %s', (document) => {
-    const text = readFileSync(join(__dirname, '..', '..', document), 'utf8');
+    const text = readFileSync(join(__dirname, '..', document), 'utf8');
     expect(fillIn(text, 'new')).toContain('\n\nnew\n\n');
   });
 });

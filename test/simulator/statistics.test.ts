@@ -1,8 +1,8 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DISK_COLUMNS, connect, type Connection, type Domain } from 'xen-block-stats';
-import { HOSTS } from './hosts';
-import type { TestHost } from './hosts/real-host';
+import { describeOnHosts } from '../support/hosts';
+import type { TestHost } from '../support/real-host';
 
 const COUNTERS = {
   rd_req: 67,
@@ -29,7 +29,7 @@ const STATS = {
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 
-describe.each(HOSTS)('on %s', (_name, start) => {
+describeOnHosts('on', (start) => {
   let host: TestHost;
   let xen: Connection;
   let domid: number;

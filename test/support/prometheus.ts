@@ -1,11 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { program } from './programs';
+import { spawn } from './child-process';
+import { programPath } from './programs';
 
 /** A series of a query's result. */
 export interface Series {
@@ -38,7 +39,7 @@ export class PrometheusServer {
     const file = join(directory, 'prometheus.yml');
     writeFileSync(file, configuration);
     const child = spawn(
-      program('prometheus'),
+      programPath('prometheus'),
       [
         `--config.file=${file}`,
         `--storage.tsdb.path=${join(directory, 'data')}`,

@@ -1,19 +1,19 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { execFile, spawn, spawnSync } from '../support/child-process';
+import { needing } from '../support/needs';
+import { ROOT } from '../support/paths';
 
-const run = promisify(execFile);
 let host: SimulatedHost;
 
 const environment = () => ({ ...process.env, XENSTORED_PATH: host.connectOptions.xenstore });
 /** Runs Debian's client, with the real libxenstore. */
 const xenstore = async (...args: string[]) =>
-  (await run('xenstore', args, { env: environment() })).stdout;
+  (await execFile('xenstore', args, { env: environment() })).stdout;
 const statistics = (file: string, disk = 'vbd-1-51712') =>
   readFileSync(
     join(host.connectOptions.sysfs, 'bus/xen-backend/devices', disk, 'statistics', file),
@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => host.stop());
 
-describe('the xenstore command line', () => {
+needing('xenstore').describe('the xenstore command line', () => {
   test('reads, writes, lists and removes', async () => {
     await xenstore('write', '/tool/a', 'one', '/tool/b/c', 'two');
     expect(await xenstore('read', '/tool/a', '/tool/b/c')).toBe('one\ntwo\n');
@@ -219,7 +219,7 @@ describe('a host', () => {
         `require('xen-block-stats/simulator').SimulatedHost.start()
         .then((host) => console.log(host.connectOptions.xenstore))`,
       ],
-      { cwd: join(__dirname, '../..'), timeout: 10000 },
+      { cwd: ROOT, timeout: 10000 },
     );
     expect({ status: child.status, signal: child.signal }).toEqual({ status: 0, signal: null });
     const socket = child.stdout.toString().trim();

@@ -1,5 +1,5 @@
 import type { DiskInfo, DiskSet } from 'xen-block-stats';
-import { diskName } from '../../../lib/disk-name';
+import { diskName } from '../../lib/disk-name';
 
 /*
  * Each disk has a number of its own, in its source and in its counters. A row with another number than

@@ -1,11 +1,11 @@
 import { connect, type Connection } from 'xen-block-stats';
-import { HOSTS } from './hosts';
-import type { TestHost } from './hosts/real-host';
+import { describeOnHosts } from '../support/hosts';
+import type { TestHost } from '../support/real-host';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 const UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
 
-describe.each(HOSTS)('on %s', (_name, start) => {
+describeOnHosts('on', (start) => {
   let host: TestHost;
   let xen: Connection;
 

@@ -3,7 +3,7 @@ import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Decoder, MessageType, encode, type Message } from '../../../lib/simulator/wire';
+import { Decoder, MessageType, encode, type Message } from '../../lib/simulator/wire';
 import type { RealXenstored } from './real-xenstored';
 
 /*

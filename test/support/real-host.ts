@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SimulatedHost } from 'xen-block-stats/simulator';
-import { CounterFiles } from '../../../lib/simulator/counters';
-import type { CounterOptions, DiskOptions, GuestOptions } from '../../../lib/simulator/options';
+import { CounterFiles } from '../../lib/simulator/counters';
+import type { CounterOptions, DiskOptions, GuestOptions } from '../../lib/simulator/options';
 import {
   connectedNodes,
   diskDirectories,
@@ -13,8 +13,8 @@ import {
   isEmptyDrive,
   placeDisk,
   type GuestSpec,
-} from '../../../lib/simulator/toolstack';
-import { parseDiskName } from '../../../lib/disk-name';
+} from '../../lib/simulator/toolstack';
+import { parseDiskName } from '../../lib/disk-name';
 import { RealGuest } from './real-guest';
 import { RealXenstored } from './real-xenstored';
 

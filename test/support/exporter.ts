@@ -1,7 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
-import { ROOT } from './programs';
+import { spawn } from './child-process';
+import { MAIN } from './paths';
 
 /** A process of `xen-block-stats serve`, on a free port. */
 export class Exporter {
@@ -24,7 +24,7 @@ export class Exporter {
     { xenstore, sysfs }: { xenstore: string; sysfs: string },
     ...args: string[]
   ): Promise<Exporter> {
-    const serve = [join(ROOT, 'dist/cli/main.js'), 'serve', '--listen', '127.0.0.1:0'];
+    const serve = [MAIN, 'serve', '--listen', '127.0.0.1:0'];
     const host = ['--xenstore', xenstore, '--sysfs', sysfs];
     const child = spawn(process.execPath, [...serve, ...host, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],

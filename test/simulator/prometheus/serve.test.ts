@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,12 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-import { makeDisks } from '../../../bench/disks';
-import { startScrape } from '../../../bench/scrape';
-import { HOSTS } from '../hosts';
-import { RealHost, type TestHost } from '../hosts/real-host';
-import { Exporter, valueOf } from './exporter';
-import { ROOT, promtool } from './programs';
+import { makeLinkedDisks } from '../../support/linked-disks';
+import { describeOnHosts } from '../../support/hosts';
+import { RealHost, type TestHost } from '../../support/real-host';
+import { Exporter, valueOf } from '../../support/exporter';
+import { MAIN } from '../../support/paths';
+import { promtool } from '../../support/promtool';
+import { spawnSync } from '../../support/child-process';
+import { needing } from '../../support/needs';
 
 // tests that start programs can be slow on a busy machine
 jest.setTimeout(60_000);
@@ -36,11 +37,10 @@ const WEB1 = '{domain="web1",uuid="11111111-0000-4000-8000-000000000001",disk="x
 
 /** Runs `serve` with arguments with which it fails to start. Returns its output and exit status. */
 function runFailing(...args: string[]) {
-  const { stdout, stderr, status } = spawnSync(
-    process.execPath,
-    [join(ROOT, 'dist/cli/main.js'), 'serve', ...args],
-    { encoding: 'utf8', timeout: 20_000 },
-  );
+  const { stdout, stderr, status } = spawnSync(process.execPath, [MAIN, 'serve', ...args], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
   return { stdout, stderr, status };
 }
 
@@ -55,7 +55,7 @@ function stopLater<T extends { stop(): Promise<unknown> }>(it: T): T {
   return it;
 }
 
-describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
+describeOnHosts('xen-block-stats serve, on', (start) => {
   let host: TestHost;
   let exporter: Exporter;
 
@@ -69,7 +69,7 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     await host.stop();
   });
 
-  test('exports metrics that promtool accepts', async () => {
+  needing('promtool').test('exports metrics that promtool accepts', async () => {
     const response = await exporter.get('/metrics');
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     const text = await response.text();
@@ -136,28 +136,31 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
     while ((await exporter.metrics()).match(/^xen_block_up\{.*\} 0$/m)) await delay(10);
   });
 
-  test('with --names libvirt, has the names and labels of libvirt’s exporters', async () => {
-    const { connectOptions } = host;
-    const libvirt = stopLater(await Exporter.start(connectOptions, '--names', 'libvirt'));
-    const text = await libvirt.metrics();
-    expect(promtool(['check', 'metrics'], text)).toBe('');
-    const labels = '{domain="web1",target_device="xvda"}';
-    expect(text.split('\n').filter((line) => line.includes(labels))).toEqual([
-      `libvirt_domain_block_stats_read_bytes_total${labels} 4206592`,
-      `libvirt_domain_block_stats_read_requests_total${labels} 67`,
-      `libvirt_domain_block_stats_write_bytes_total${labels} 8392704`,
-      `libvirt_domain_block_stats_write_requests_total${labels} 129`,
-      `libvirt_domain_block_stats_flush_requests_total${labels} 1`,
-      `libvirt_domain_block_stats_capacity_bytes${labels} 1073741824`,
-    ]);
-    expect(text).toContain(
-      'libvirt_domain_block_meta{domain="web1",target_device="xvda",source_file="/dev/vg/web1",disk_type="block",driver_type="raw"} 1\n',
-    );
-    expect(valueOf(text, 'libvirt_up')).toBe(1);
-    // and a metric that those do not have
-    expect(valueOf(text, `xen_block_delayed_requests_total${WEB1}`)).toBe(5);
-    expect(text).not.toContain('xen_block_read_bytes_total');
-  });
+  needing('promtool').test(
+    'with --names libvirt, has the names and labels of libvirt’s exporters',
+    async () => {
+      const { connectOptions } = host;
+      const libvirt = stopLater(await Exporter.start(connectOptions, '--names', 'libvirt'));
+      const text = await libvirt.metrics();
+      expect(promtool(['check', 'metrics'], text)).toBe('');
+      const labels = '{domain="web1",target_device="xvda"}';
+      expect(text.split('\n').filter((line) => line.includes(labels))).toEqual([
+        `libvirt_domain_block_stats_read_bytes_total${labels} 4206592`,
+        `libvirt_domain_block_stats_read_requests_total${labels} 67`,
+        `libvirt_domain_block_stats_write_bytes_total${labels} 8392704`,
+        `libvirt_domain_block_stats_write_requests_total${labels} 129`,
+        `libvirt_domain_block_stats_flush_requests_total${labels} 1`,
+        `libvirt_domain_block_stats_capacity_bytes${labels} 1073741824`,
+      ]);
+      expect(text).toContain(
+        'libvirt_domain_block_meta{domain="web1",target_device="xvda",source_file="/dev/vg/web1",disk_type="block",driver_type="raw"} 1\n',
+      );
+      expect(valueOf(text, 'libvirt_up')).toBe(1);
+      // and a metric that those do not have
+      expect(valueOf(text, `xen_block_delayed_requests_total${WEB1}`)).toBe(5);
+      expect(text).not.toContain('xen_block_read_bytes_total');
+    },
+  );
 
   test('with --names libvirt, labels guests of one name with their UUIDs', async () => {
     const uuid = '22222222-0000-4000-8000-000000000002';
@@ -222,29 +225,32 @@ describe.each(HOSTS)('xen-block-stats serve, on %s', (_, start) => {
   });
 });
 
-test('keeps exporting known disks while xenstored is dead, and finds new ones after its restart', async () => {
-  const host = stopLater(await RealHost.start());
-  for (const guest of GUESTS) await host.addGuest(guest);
-  const exporter = stopLater(await Exporter.start(host.connectOptions));
-  const watching = async () => valueOf(await exporter.metrics(), 'xen_block_watching');
-  expect(await watching()).toBe(1);
+needing('xenstored').test(
+  'keeps exporting known disks while xenstored is dead, and finds new ones after its restart',
+  async () => {
+    const host = stopLater(await RealHost.start());
+    for (const guest of GUESTS) await host.addGuest(guest);
+    const exporter = stopLater(await Exporter.start(host.connectOptions));
+    const watching = async () => valueOf(await exporter.metrics(), 'xen_block_watching');
+    expect(await watching()).toBe(1);
 
-  await host.xenstored.kill();
-  while ((await watching()) === 1) await delay(10);
-  await host.setCounters(1, 'xvda', { rd_req: 68 });
-  const text = await exporter.metrics();
-  expect(valueOf(text, `xen_block_read_requests_total${WEB1}`)).toBe(68);
-  expect(valueOf(text, 'xen_block_disks')).toBe(3);
+    await host.xenstored.kill();
+    while ((await watching()) === 1) await delay(10);
+    await host.setCounters(1, 'xvda', { rd_req: 68 });
+    const text = await exporter.metrics();
+    expect(valueOf(text, `xen_block_read_requests_total${WEB1}`)).toBe(68);
+    expect(valueOf(text, 'xen_block_disks')).toBe(3);
 
-  await host.xenstored.start();
-  await host.addGuest({ name: 'new', domid: 3, disks: [{ name: 'xvda', source: '/dev/n' }] });
-  while (!(await exporter.metrics()).includes('domain="new"')) await delay(10);
-  expect(await watching()).toBe(1);
-  expect(exporter.hasEnded).toBe(false);
-  expect(await exporter.stop()).toEqual({ status: 0, signal: null, stderr: '' });
-});
+    await host.xenstored.start();
+    await host.addGuest({ name: 'new', domid: 3, disks: [{ name: 'xvda', source: '/dev/n' }] });
+    while (!(await exporter.metrics()).includes('domain="new"')) await delay(10);
+    expect(await watching()).toBe(1);
+    expect(exporter.hasEnded).toBe(false);
+    expect(await exporter.stop()).toEqual({ status: 0, signal: null, stderr: '' });
+  },
+);
 
-test('escapes the values of labels', async () => {
+needing('promtool').test('escapes the values of labels', async () => {
   const host = stopLater(
     await SimulatedHost.start({
       guests: [{ name: 'quoted "a\\b" Ä', disks: [{ name: 'xvda', source: '/dev/a' }] }],
@@ -296,14 +302,14 @@ test('exports all of 5,000 disks', async () => {
   await host.write('/local/domain/1/name', 'web1');
   // the counters are files of the kernel
   const directory = mkdtempSync(join(tmpdir(), 'scrape-'));
-  const disks = makeDisks(join(directory, 'sys'), 5000);
+  const disks = makeLinkedDisks(join(directory, 'sys'), 5000);
   await Promise.all(
     disks.flatMap(({ nodes }) => nodes).map(([path, value]) => host.write(path, value)),
   );
   const { xenstore } = host.connectOptions;
-  const scrape = stopLater(await startScrape({ xenstore, sysfs: join(directory, 'sys') }));
-  await scrape.once();
+  const exporter = stopLater(await Exporter.start({ xenstore, sysfs: join(directory, 'sys') }));
+  const text = await exporter.metrics();
   rmSync(directory, { recursive: true });
-  expect(scrape.text.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(5000);
-  expect(valueOf(scrape.text, 'xen_block_disks')).toBe(5000);
+  expect(text.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(5000);
+  expect(valueOf(text, 'xen_block_disks')).toBe(5000);
 }, 180_000);

@@ -1,8 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { endChild, execFileSync, spawn } from './child-process';
 
 /** The size of a terminal, in characters. */
 interface Size {
@@ -16,40 +17,40 @@ const TIMEOUT_MS = 20_000;
 export class Tmux {
   readonly #directory = mkdtempSync(join(tmpdir(), 'tmux-'));
   readonly #socket = join(this.#directory, 'socket');
+  readonly #server: ChildProcess;
 
   /** Starts a terminal, and waits for the prompt of its shell. */
-  static async start(env: Record<string, string>, size?: Partial<Size>): Promise<Tmux> {
-    const terminal = new Tmux(env, size);
-    await terminal.until('the prompt', (lines) => lines[0] === '$');
-    return terminal;
-  }
-
-  private constructor(
+  static async start(
     env: Record<string, string>,
     { columns = 100, rows = 20 }: Partial<Size> = {},
-  ) {
+  ): Promise<Tmux> {
+    const terminal = new Tmux();
+    while (!existsSync(terminal.#socket)) await delay(5);
     const variables = Object.entries({ PS1: '$ ', ...env }).map(
       ([name, value]) => `${name}=${value}`,
     );
     // an empty environment, so that the shell reads no files of the user
     const shell = ['env', '-i', `PATH=${process.env['PATH'] ?? ''}`, ...variables, 'sh'];
-    this.run('new-session', '-d', '-x', String(columns), '-y', String(rows), ...shell);
+    terminal.run('new-session', '-d', '-x', String(columns), '-y', String(rows), ...shell);
+    await terminal.until('the prompt', (lines) => lines[0] === '$');
+    return terminal;
+  }
+
+  private constructor() {
+    // -D: the server remains a child of this process, and ends with it
+    this.#server = spawn('tmux', ['-D', '-S', this.#socket, '-f', '/dev/null'], {
+      stdio: 'ignore',
+      env: { ...process.env, TMUX: '' },
+    });
   }
 
   /** Runs a tmux command on the server of this terminal, and returns its output. */
   run(...args: string[]): string {
-    try {
-      return execFileSync('tmux', ['-S', this.#socket, '-f', '/dev/null', '-u', ...args], {
-        encoding: 'utf8',
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, TMUX: '' },
-      });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      throw new Error('tmux is not installed: run script/bootstrap test, which installs it', {
-        cause: error,
-      });
-    }
+    return execFileSync('tmux', ['-S', this.#socket, '-u', ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TMUX: '' },
+    });
   }
 
   /** Sends keys, by their names in tmux (`Enter`, `C-c`, `Left`), or text. */
@@ -90,8 +91,8 @@ export class Tmux {
     }
   }
 
-  close(): void {
-    this.run('kill-server');
+  async close(): Promise<void> {
+    await endChild(this.#server);
     rmSync(this.#directory, { recursive: true });
   }
 }

@@ -1,11 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-import { RealHost } from './hosts/real-host';
-import { Tmux } from './hosts/tmux';
+import { RealHost } from '../support/real-host';
+import { Tmux } from '../support/tmux';
+import { spawn, spawnSync } from '../support/child-process';
+import { needing } from '../support/needs';
+import { MAIN } from '../support/paths';
 
 /*
  * Runs the command top in a real terminal (tmux), with real keys, and through pipes.
@@ -14,9 +16,7 @@ import { Tmux } from './hosts/tmux';
 // longer than the timeout of Tmux.until
 jest.setTimeout(60_000);
 
-const root = join(__dirname, '..', '..');
-const main = join(root, 'dist/cli/main.js');
-const program = [process.execPath, main];
+const program = [process.execPath, MAIN];
 
 /** The index of the line that begins with a name, in which blanks are collapsed; -1 if there is none. */
 const lineOf = (lines: string[], name: string) =>
@@ -63,12 +63,14 @@ describe('top', () => {
   afterAll(async () => {
     await host.stop();
   });
-  afterEach(() => {
-    tmux?.close();
+  afterEach(async () => {
+    await tmux?.close();
     tmux = undefined;
   });
 
-  describe('in a terminal', () => {
+  const { describe: describeTmux, test: testTmux } = needing('tmux');
+
+  describeTmux('in a terminal', () => {
     test('shows the rates of each disk, the busiest first, and bars of the last samples', async () => {
       const it = await start('--interval 0.2');
       const lines = await it.until('rates', (it) =>
@@ -146,7 +148,7 @@ describe('top', () => {
       const coloured = await start('--interval 0.1');
       await coloured.until('bars', (lines) => /[▁-█]$/.test(lines[3] ?? ''));
       expect(coloured.colouredScreen()).toContain(colour);
-      coloured.close();
+      await coloured.close();
       const plain = await start('--interval 0.1', { NO_COLOR: '1' });
       await plain.until('bars', (lines) => /[▁-█]$/.test(lines[3] ?? ''));
       expect(plain.colouredScreen()).not.toContain(colour);
@@ -158,35 +160,38 @@ describe('top', () => {
       expect(lines.join('')).toMatch(/^[\x20-\x7e]*$/);
     });
 
-    test('shows that xenstored does not respond, and keeps sampling', async () => {
-      const real = await RealHost.start();
-      try {
-        await real.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
-        hostOptions = [
-          '--xenstore',
-          real.connectOptions.xenstore,
-          '--sysfs',
-          real.connectOptions.sysfs,
-        ];
-        const it = await start('--interval 0.1', {}, { columns: 130, rows: 10 });
-        await real.xenstored.kill();
-        const isShown = (lines: string[]) =>
-          lines[0]?.includes('xenstored does not respond') === true;
-        await it.until('the message', isShown);
-        await it.until('rates', (lines) => /^web1 +xvda +0\.00 /.test(lines[3] ?? ''));
-      } finally {
-        hostOptions = [
-          '--xenstore',
-          host.connectOptions.xenstore,
-          '--sysfs',
-          host.connectOptions.sysfs,
-        ];
-        await real.stop();
-      }
-    });
+    needing('xenstored').test(
+      'shows that xenstored does not respond, and keeps sampling',
+      async () => {
+        const real = await RealHost.start();
+        try {
+          await real.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
+          hostOptions = [
+            '--xenstore',
+            real.connectOptions.xenstore,
+            '--sysfs',
+            real.connectOptions.sysfs,
+          ];
+          const it = await start('--interval 0.1', {}, { columns: 130, rows: 10 });
+          await real.xenstored.kill();
+          const isShown = (lines: string[]) =>
+            lines[0]?.includes('xenstored does not respond') === true;
+          await it.until('the message', isShown);
+          await it.until('rates', (lines) => /^web1 +xvda +0\.00 /.test(lines[3] ?? ''));
+        } finally {
+          hostOptions = [
+            '--xenstore',
+            host.connectOptions.xenstore,
+            '--sysfs',
+            host.connectOptions.sysfs,
+          ];
+          await real.stop();
+        }
+      },
+    );
   });
 
-  describe('restores the terminal', () => {
+  describeTmux('restores the terminal', () => {
     const directory = mkdtempSync(join(tmpdir(), 'top-'));
     afterAll(() => {
       rmSync(directory, { recursive: true });
@@ -281,7 +286,7 @@ describe('top', () => {
     function run(...args: string[]) {
       const { stdout, stderr, status } = spawnSync(
         process.execPath,
-        [main, 'top', ...hostOptions, '--interval', '0.1', ...args],
+        [MAIN, 'top', ...hostOptions, '--interval', '0.1', ...args],
         { encoding: 'utf8', timeout: 20_000 },
       );
       return { stdout, stderr, status };
@@ -316,7 +321,7 @@ describe('top', () => {
       ]);
     });
 
-    test('prints reports in a terminal with --batch', async () => {
+    testTmux('prints reports in a terminal with --batch', async () => {
       tmux = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
       const before = tmux.modes();
       tmux.type([...program, 'top', ...hostOptions, '--batch', '--count', '1'].join(' '), 'Enter');
@@ -325,7 +330,7 @@ describe('top', () => {
     });
 
     test('ends at a signal, after a complete report', async () => {
-      const child = spawn(process.execPath, [main, 'top', ...hostOptions, '--interval', '0.1'], {
+      const child = spawn(process.execPath, [MAIN, 'top', ...hostOptions, '--interval', '0.1'], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       let printed = '';
@@ -351,7 +356,7 @@ describe('top', () => {
     test('shows rates of the guests of --demo', () => {
       const { stdout } = spawnSync(
         process.execPath,
-        [main, 'top', '--demo', '--batch', '--count', '1', '--interval', '1.5'],
+        [MAIN, 'top', '--demo', '--batch', '--count', '1', '--interval', '1.5'],
         { encoding: 'utf8', timeout: 20_000 },
       );
       expect(stdout).toMatch(/^total +5 +[1-9][0-9.]+ +[1-9]/m);

@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { spawnSync } from '../support/child-process';
+import { ROOT } from '../support/paths';
 
 describe('libvirt’s bytes', () => {
   let host: SimulatedHost;
@@ -29,7 +29,7 @@ describe('libvirt’s bytes', () => {
         '-e',
         `const web = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)}).domain('web1'); ${program}`,
       ],
-      { cwd: join(__dirname, '..', '..'), encoding: 'utf8' },
+      { cwd: ROOT, encoding: 'utf8' },
     ).stderr.match(/\[XEN_SECTOR_SIZE\] Warning: .*/g);
 
   test('raise one warning, at the first disk on which they differ from the true bytes', () => {

@@ -1,17 +1,14 @@
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-
-const root = join(__dirname, '..', '..');
+import { spawnSync } from '../support/child-process';
+import { MAIN, ROOT } from '../support/paths';
 
 /** Runs the command line with these arguments. */
 function cli(...args: string[]) {
-  const { stdout, stderr, status } = spawnSync(
-    process.execPath,
-    [join(root, 'dist/cli/main.js'), ...args],
-    { encoding: 'utf8' },
-  );
+  const { stdout, stderr, status } = spawnSync(process.execPath, [MAIN, ...args], {
+    encoding: 'utf8',
+  });
   return { stdout, stderr, status };
 }
 
@@ -228,7 +225,7 @@ describe('xen-block-stats', () => {
 
   test('--help prints the usage, and -V the version', () => {
     expect(cli('--help').stdout).toMatch(/^Usage: xen-block-stats <command>/);
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       version: string;
     };
     expect(cli('-V')).toEqual(printed(`${version}\n`));
@@ -238,7 +235,7 @@ describe('xen-block-stats', () => {
     const { stderr, status } = spawnSync(
       'sh',
       ['-c', `'${process.execPath}' dist/cli/main.js list ${hostOptions.join(' ')} | true`],
-      { encoding: 'utf8', cwd: root },
+      { encoding: 'utf8', cwd: ROOT },
     );
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
   });

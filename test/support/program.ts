@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-
-/** The root of the package: programs that run there can load the package by its name. */
-export const ROOT = join(__dirname, '..', '..');
+import { text } from 'node:stream/consumers';
+import { spawn } from './child-process';
+import { ROOT } from './paths';
 
 /** How a program is run. */
 export interface RunOptions {
@@ -27,7 +26,7 @@ export interface Ending {
  * Runs the body of an async function in a child process. The body has the package as `xbs`, and the values
  * as constants.
  */
-export function runProgram(
+export async function runProgram(
   program: string,
   values: Record<string, unknown>,
   { under = [], node = [], onStep }: RunOptions = {},
@@ -37,21 +36,20 @@ export function runProgram(
   );
   const source = `const xbs = require('xen-block-stats'); ${constants.join(' ')}
     (async () => { ${program} })();`;
-  const [command = process.execPath, ...before] = under;
-  const executable = under.length === 0 ? [] : [process.execPath];
-  const args = [...before, ...executable, ...node, '-e', source];
-  return new Promise((resolve, reject) => {
-    const steps: Promise<void>[] = [];
-    const child = execFile(command, args, { cwd: ROOT }, (_error, stdout, stderr) => {
-      const errors = onStep === undefined ? stderr : '';
-      const ending = { status: child.exitCode, signal: child.signalCode, stdout, stderr: errors };
-      Promise.all(steps).then(() => {
-        resolve(ending);
-      }, reject);
-    });
-    if (onStep === undefined || child.stderr === null) return;
+  const [command, ...args] = [...under, process.execPath, ...node, '-e', source];
+  // a program that runs in ROOT can load the package by its name
+  const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const steps: Promise<void>[] = [];
+  if (onStep !== undefined) {
     createInterface(child.stderr).on('line', (step) => steps.push(onStep(step)));
-  });
+  }
+  const [[status, signal], stdout, stderr] = await Promise.all([
+    once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
+    text(child.stdout),
+    onStep === undefined ? text(child.stderr) : '',
+  ]);
+  await Promise.all(steps);
+  return { status, signal, stdout, stderr };
 }
 
 /** Runs a program that must succeed, and returns the JSON that it prints. */

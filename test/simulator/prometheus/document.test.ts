@@ -11,7 +11,9 @@ import { connect, type Connection } from 'xen-block-stats';
 import { observeDiskSet } from 'xen-block-stats/opentelemetry';
 import { MetricsText, type MetricNames } from 'xen-block-stats/prometheus';
 import { SimulatedHost } from 'xen-block-stats/simulator';
-import { ROOT, promtool } from './programs';
+import { ROOT } from '../../support/paths';
+import { promtool } from '../../support/promtool';
+import { needing } from '../../support/needs';
 
 /* Compares docs/prometheus.md with the metrics, rules and commands. documents.test.ts runs its programs. */
 
@@ -131,7 +133,7 @@ describe('docs/prometheus.md', () => {
     expect(documented.map((match) => match[1]).sort()).toEqual(names.sort());
   });
 
-  test('has a configuration and queries that Prometheus accepts', () => {
+  needing('promtool').test('has a configuration and queries that Prometheus accepts', () => {
     const [yaml = ''] = blocks('yaml');
     const file = join(directory, 'prometheus.yml');
     writeFileSync(file, yaml.replace('/etc/prometheus/xen-block-stats', join(ROOT, 'prometheus')));

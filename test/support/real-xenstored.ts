@@ -1,12 +1,13 @@
-import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import type { Node } from '../../../lib/simulator/toolstack';
+import type { Node } from '../../lib/simulator/toolstack';
+import { endChild, execFile, execFileSync, spawn } from './child-process';
+import { programPath } from './programs';
+import { ROOT } from './paths';
 
 /** Debian's xenstored, on a stub of the hypervisor (hypervisor_stub.c). */
 export class RealXenstored {
@@ -16,16 +17,13 @@ export class RealXenstored {
   #daemon: ChildProcess | undefined;
 
   async start(): Promise<void> {
-    const xenstored = findXenstored();
     if (!existsSync(this.#stub)) {
-      const root = dirname(require.resolve('xen-block-stats/package.json'));
-      const source = join(root, 'test/integration/hosts/hypervisor_stub.c');
+      const source = join(ROOT, 'test/support/hypervisor_stub.c');
       execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', this.#stub, source, '-ldl']);
     }
     rmSync(this.socket, { force: true });
-    // it ends with this process, however that ends
-    const command = ['--pdeathsig', 'KILL', xenstored, '-N', '-F', join(this.directory, 'pid')];
-    this.#daemon = spawn('setpriv', command, {
+    const pidFile = join(this.directory, 'pid');
+    this.#daemon = spawn(programPath('xenstored'), ['-N', '-F', pidFile], {
       env: { ...process.env, XENSTORED_RUNDIR: this.directory, LD_PRELOAD: this.#stub },
       stdio: 'ignore',
     });
@@ -80,10 +78,7 @@ export class RealXenstored {
   async kill(): Promise<void> {
     const daemon = this.#daemon;
     this.#daemon = undefined;
-    if (daemon?.exitCode !== null) return;
-    const ended = once(daemon, 'exit');
-    daemon.kill('SIGKILL');
-    await ended;
+    if (daemon !== undefined) await endChild(daemon);
   }
 
   /** Kills xenstored, and removes its directory. */
@@ -93,19 +88,8 @@ export class RealXenstored {
   }
 
   async #xenstore(...args: string[]): Promise<void> {
-    await promisify(execFile)('xenstore', args, {
+    await execFile('xenstore', args, {
       env: { ...process.env, XENSTORED_PATH: this.socket },
     });
   }
-}
-
-function findXenstored(): string {
-  const found = readdirSync('/usr/lib')
-    .filter((name) => name.startsWith('xen-'))
-    .map((name) => join('/usr/lib', name, 'bin', 'xenstored'))
-    .find((path) => existsSync(path));
-  if (found === undefined) {
-    throw new Error('xenstored is not installed: run script/bootstrap test, which installs it');
-  }
-  return found;
 }

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { constants as os } from 'node:os';
@@ -14,8 +13,10 @@ import {
 } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { diskName } from '../../lib/disk-name';
-import { HOSTS } from './hosts';
-import { RealHost, type TestHost } from './hosts/real-host';
+import { describeOnHosts } from '../support/hosts';
+import { RealHost, type TestHost } from '../support/real-host';
+import { spawn } from '../support/child-process';
+import { needing } from '../support/needs';
 
 const label = ({ domain, name }: DiskInfo) => `${String(domain)}/${name}`;
 
@@ -26,7 +27,7 @@ async function until(condition: () => boolean): Promise<void> {
 /** Waits until all rows can be read: the kernel makes a device after its xenstore nodes. */
 const untilRead = (set: DiskSet) => until(() => set.sample().errors.size === 0);
 
-describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
+describeOnHosts('a set of disks, on', (start) => {
   let host: TestHost;
   let xen: Connection;
 
@@ -468,22 +469,25 @@ describe.each(HOSTS)('a set of disks, on %s', (_, start) => {
   });
 });
 
-test('a set has a row with an error for a disk whose directory in sysfs is missing', async () => {
-  const host = await RealHost.start();
-  await host.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
-  const directory = join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712');
-  rmSync(directory, { recursive: true });
-  const xen = connect(host.connectOptions);
-  const set = (await xen.diskSet()).sample();
-  expect(set.errors.get(set.disks[0] as DiskInfo)).toMatchObject({
-    code: 'ERR_XEN_STATS_UNAVAILABLE',
-    errno: 2,
-  });
-  xen.close();
-  await host.stop();
-});
+needing('xenstored').test(
+  'a set has a row with an error for a disk whose directory in sysfs is missing',
+  async () => {
+    const host = await RealHost.start();
+    await host.addGuest({ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] });
+    const directory = join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712');
+    rmSync(directory, { recursive: true });
+    const xen = connect(host.connectOptions);
+    const set = (await xen.diskSet()).sample();
+    expect(set.errors.get(set.disks[0] as DiskInfo)).toMatchObject({
+      code: 'ERR_XEN_STATS_UNAVAILABLE',
+      errno: 2,
+    });
+    xen.close();
+    await host.stop();
+  },
+);
 
-describe('a set, when xenstored fails,', () => {
+needing('xenstored').describe('a set, when xenstored fails,', () => {
   let host: RealHost;
   let xen: Connection;
 
