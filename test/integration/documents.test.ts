@@ -120,11 +120,13 @@ describe('the documents', () => {
   });
 
   /** Returns the command that runs a block, and its working directory. */
-  function commandOf({ language, text, line }: Block): { command: string[]; cwd: string } {
+  function commandOf({ language, text, line, comment }: Block): { command: string[]; cwd: string } {
     if (language === 'sh') {
+      // exec: a command that does not end by itself is a child of this process, and ends with it
+      const script = comment === ENDLESS ? `exec ${text}` : text;
       // commands of a clone run in the repository, others in a project with the package
       const cwd = /^(script\/|npm run )/m.test(text) ? ROOT : project;
-      return { command: inOwnNetwork(['sh', '-e', '-c', text]), cwd };
+      return { command: inOwnNetwork(['sh', '-e', '-c', script]), cwd };
     }
     const file = join(project, `line-${line}.${/^import /m.test(text) ? 'mjs' : 'cjs'}`);
     writeFileSync(file, text);

@@ -581,19 +581,19 @@ describe('a process with a set', () => {
     await host.stop();
   });
 
-  const start = (program: string, nodeOptions: string[] = [], limit = '') => {
+  const start = (program: string, nodeOptions: string[] = [], prefix = 'exec') => {
     const script = `
       const xen = require('xen-block-stats').connect(${JSON.stringify(host.connectOptions)});
       (async () => { ${program} })();`;
-    const args = ['-c', `${limit} exec "$0" "$@"`, process.execPath, ...nodeOptions, '-e', script];
+    const args = ['-c', `${prefix} "$0" "$@"`, process.execPath, ...nodeOptions, '-e', script];
     const child = spawn('sh', args, { stdio: ['ignore', 'pipe', 'inherit'] });
     child.stdout.setEncoding('utf8');
     return child;
   };
 
   /** Runs a program, and returns its output. Expects exit status 0. */
-  async function run(program: string, nodeOptions?: string[], limit?: string): Promise<string> {
-    const child = start(program, nodeOptions, limit);
+  async function run(program: string, nodeOptions?: string[], prefix?: string): Promise<string> {
+    const child = start(program, nodeOptions, prefix);
     let output = '';
     child.stdout.on('data', (text: string) => (output += text));
     expect(await once(child, 'close')).toEqual([0, null]);
@@ -656,7 +656,7 @@ describe('a process with a set', () => {
       const again = () => { if (size() < 512 && --tries > 0) setTimeout(again, 10); else console.log(size()); };
       again();`;
     // a forked process begins with a table of 64 or 256 entries; the kernel makes it 256 for 70 descriptors, and no more
-    await expect(run(program, [], 'true |')).resolves.toBe('512\n');
+    await expect(run(program, [], 'true | exec setpriv --pdeathsig KILL')).resolves.toBe('512\n');
   });
 
   test('reads all disks when the process has no free descriptors', async () => {
@@ -675,6 +675,6 @@ describe('a process with a set', () => {
       for (const fd of taken) fs.closeSync(fd);
       rows.push(check());
       console.log([...new Set(rows)].join(' '));`;
-    await expect(run(program, [], 'ulimit -n 60 &&')).resolves.toBe('1,2,3,4,5,6,7,8,9,10\n');
+    await expect(run(program, [], 'ulimit -n 60 && exec')).resolves.toBe('1,2,3,4,5,6,7,8,9,10\n');
   });
 });
