@@ -12,6 +12,7 @@ import { RealHost } from '../support/real-host';
 import { countResources } from './resources';
 import { evaluate } from '../support/program';
 import { ROUNDS, randomNumbers } from './rounds';
+import { overwriteCounter } from '../support/counter-file';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 
@@ -198,7 +199,7 @@ describe('a vbd, when', () => {
     const directory = statisticsFolder(host.connectOptions.sysfs, 51712);
     const disk = xen.domain('web1').disk('xvda');
     // an empty file has the effect of the kernel's ENODEV
-    for (const file of FILES) writeFileSync(join(directory, file), '');
+    for (const file of FILES) overwriteCounter(join(directory, file), '');
     for (const file of FILES) {
       rmSync(join(directory, file));
       expect(() => disk.read()).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));

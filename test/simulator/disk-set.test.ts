@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -17,6 +17,7 @@ import { describeOnHosts } from '../support/hosts';
 import { RealHost, type TestHost } from '../support/real-host';
 import { spawn } from '../support/child-process';
 import { needing } from '../support/needs';
+import { overwriteCounter } from '../support/counter-file';
 
 const label = ({ domain, name }: DiskInfo) => `${String(domain)}/${name}`;
 
@@ -163,7 +164,7 @@ describeOnHosts('a set of disks, on', (start) => {
       host.connectOptions.sysfs,
       'bus/xen-backend/devices/vbd-1-51728/statistics/rd_sect',
     );
-    writeFileSync(path, 'rubbish\n');
+    overwriteCounter(path, 'rubbish\n');
     expect(column(set.sample(), 'rdReq')).toEqual([1, -1, 3]);
     expect([...set.values.subarray(9, 18)]).toEqual(Array(9).fill(-1));
     const [[disk, error] = []] = set.errors;
@@ -180,7 +181,7 @@ describeOnHosts('a set of disks, on', (start) => {
       error: { code: 'ERR_XEN_STATS_UNAVAILABLE' },
     });
 
-    writeFileSync(path, '16\n');
+    overwriteCounter(path, '16\n');
     await untilRead(set);
     expect(column(set, 'rdSectors')).toEqual([8, 16, 0]);
   });
@@ -449,7 +450,7 @@ describeOnHosts('a set of disks, on', (start) => {
     test('reports why a disk beyond the budget cannot be held', async () => {
       const set = await xen.diskSet({ maxOpenFiles: 9 });
       const devices = join(host.connectOptions.sysfs, 'bus/xen-backend/devices');
-      writeFileSync(join(devices, 'vbd-1-51712/statistics/rd_req'), 'rubbish');
+      overwriteCounter(join(devices, 'vbd-1-51712/statistics/rd_req'), 'rubbish');
       rmSync(join(devices, 'vbd-1-51728/statistics'), { recursive: true });
       const errors = [...set.sample().errors.values()];
       expect(errors.map(({ errno }) => errno)).toEqual([os.errno.EBADMSG, os.errno.ENOENT]);

@@ -6,12 +6,13 @@ import {
   type MetricData,
 } from '@opentelemetry/sdk-metrics';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import {} from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { connect, type Connection, type DiskSet } from 'xen-block-stats';
 import { observeDiskSet } from 'xen-block-stats/opentelemetry';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { overwriteCounter } from '../support/counter-file';
 
 describe('a meter of OpenTelemetry', () => {
   const uuid = '11111111-0000-4000-8000-000000000001';
@@ -127,7 +128,7 @@ describe('a meter of OpenTelemetry', () => {
   test('observes up as 0 and no counters for a disk that cannot be read, and all other disks', async () => {
     const { sysfs } = host.connectOptions;
     const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-2049/statistics/rd_req');
-    writeFileSync(path, 'rubbish\n');
+    overwriteCounter(path, 'rubbish\n');
     const metrics = await collect();
     expect(points(metrics, 'xen.disk.up')?.map(([value]) => value)).toEqual([1, 0]);
     expect(points(metrics, 'system.disk.io')).toHaveLength(2);

@@ -1,8 +1,9 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DISK_COLUMNS, connect, type Connection, type Domain } from 'xen-block-stats';
 import { describeOnHosts } from '../support/hosts';
 import type { TestHost } from '../support/real-host';
+import { overwriteCounter } from '../support/counter-file';
 
 const COUNTERS = {
   rd_req: 67,
@@ -374,7 +375,7 @@ describeOnHosts('on', (start) => {
       ['never ends', '1'.repeat(5000)],
     ])('that %s is an error with its path', (_what, content) => {
       const path = statisticsFile('rd_req');
-      writeFileSync(path, content);
+      overwriteCounter(path, content);
       expect(() => web.disk('xvda').read()).toThrow(
         error('ERR_XEN_STATS_UNAVAILABLE', { path, domid, disk: 'xvda' }),
       );

@@ -1,9 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { Exporter } from '../../support/exporter';
 import { ROOT } from '../../support/paths';
 import { PrometheusServer } from '../../support/prometheus';
+import { overwriteCounter } from '../../support/counter-file';
 
 jest.setTimeout(60_000);
 
@@ -152,7 +153,7 @@ describe('Prometheus, scraping two hosts', () => {
     const { sysfs } = hosts[0]?.connectOptions ?? { sysfs: '' };
     const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-2049/statistics/rd_sect');
     const text = readFileSync(path, 'utf8');
-    writeFileSync(path, 'rubbish\n');
+    overwriteCounter(path, 'rubbish\n');
     await prometheus.until(`xen_block_up${labels(0, 'db', 'sda1')}`, 0);
     expect(await prometheus.number(`sum(up)`)).toBe(2);
     expect(await prometheus.query(`xen_block_read_bytes_total${labels(0, 'db', 'sda1')}`)).toEqual(
@@ -163,7 +164,7 @@ describe('Prometheus, scraping two hosts', () => {
       await prometheus.number(`xen_block_scrape_errors_total{instance="${instances[0] ?? ''}"}`),
     ).toBeGreaterThan(0);
 
-    writeFileSync(path, text);
+    overwriteCounter(path, text);
     await prometheus.until(`xen_block_up${labels(0, 'db', 'sda1')}`, 1);
     await untilScraped(0, 2, 'db', 'sda1');
   });

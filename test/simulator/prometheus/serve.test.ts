@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,6 +13,7 @@ import { MAIN } from '../../support/paths';
 import { promtool } from '../../support/promtool';
 import { spawnSync } from '../../support/child-process';
 import { needing } from '../../support/needs';
+import { overwriteCounter } from '../../support/counter-file';
 
 // tests that start programs can be slow on a busy machine
 jest.setTimeout(60_000);
@@ -122,7 +123,7 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
     const { sysfs } = host.connectOptions;
     const path = join(sysfs, 'bus/xen-backend/devices/vbd-2-51712/statistics/rd_req');
     const text = readFileSync(path, 'utf8');
-    writeFileSync(path, 'rubbish\n');
+    overwriteCounter(path, 'rubbish\n');
     const metrics = await exporter.metrics();
     expect(metrics.match(/^xen_block_up\{.*\} [01]$/gm)?.map((it) => it.at(-1))).toEqual([
       '1',
@@ -132,7 +133,7 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
     expect(metrics.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(2);
     expect(valueOf(metrics, 'xen_block_scrape_errors_total')).toBe(1);
     expect(valueOf(await exporter.metrics(), 'xen_block_scrape_errors_total')).toBe(2);
-    writeFileSync(path, text);
+    overwriteCounter(path, text);
     while ((await exporter.metrics()).match(/^xen_block_up\{.*\} 0$/m)) await delay(10);
   });
 
