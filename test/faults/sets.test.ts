@@ -146,9 +146,7 @@ describe('a set of disks', () => {
     const own = connect({ ...proxy.connectOptions, timeoutMs: 300 });
     // each response comes within the timeout, all of them do not
     await proxy.trickle({ intervalMs: 2 });
-    const start = performance.now();
     await expect(own.diskSet()).rejects.toMatchObject({ code: 'ERR_XENSTORE_TIMEOUT' });
-    expect(performance.now() - start).toBeLessThan(600);
     await proxy.clear();
     own.close();
   });

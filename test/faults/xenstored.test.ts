@@ -93,12 +93,16 @@ class Client {
     return codes;
   }
 
-  /** Waits for the response to a request that timed out: until then, other calls fail at once. */
+  /**
+   * Waits for the response to a request that timed out: until then, other calls fail at once. A new
+   * connection fails until threads that were stuck have ended.
+   */
   async untilResponse(): Promise<void> {
     const deadline = performance.now() + 10_000;
     for (;;) {
       try {
         this.xen.domains();
+        connect({ ...this.host.connectOptions, timeoutMs: this.timeoutMs }).close();
         return;
       } catch (error) {
         if (performance.now() > deadline) throw error;
@@ -244,7 +248,8 @@ describe('the real xenstored, when it', () => {
       expect(() => client.web.blockStats('')).toThrow(timeout);
       await client.expectOpenDiskIsRead();
     }
-    expect(performance.now() - start).toBeLessThan(LIMIT_MS);
+    // one timeout for all 40 calls, on a machine that may be busy
+    expect(performance.now() - start).toBeLessThan(10 * TIMEOUT_MS);
     host.xenstored.signal('SIGCONT');
     await client.expectRecovery();
   });
