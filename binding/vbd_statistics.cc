@@ -30,13 +30,13 @@ constexpr std::array<CounterFile, kCounters> kFiles = {{
     {"wr_sect", kColumnWrSectors, true},
     {"f_req", kColumnFlushReq, false},
     {"ds_req", kColumnDiscardReq, false},
-    {"oo_req", kColumnOutOfRequests, false},
+    {"oo_req", kColumnOoReq, false},
 }};
 
 // In the order of Column.
 constexpr std::array<const char*, kColumns> kColumnNames = {
-    "rdReq",   "rdSectors", "rdBytes",    "wrReq",         "wrSectors",
-    "wrBytes", "flushReq",  "discardReq", "outOfRequests",
+    "rdReq",   "rdSectors", "rdBytes",    "wrReq", "wrSectors",
+    "wrBytes", "flushReq",  "discardReq", "ooReq",
 };
 static_assert(kColumnNames.back() != nullptr, "every column has a name");
 

@@ -37,7 +37,7 @@ enum Column : unsigned {
   kColumnWrBytes,  // sectors * 512
   kColumnFlushReq,
   kColumnDiscardReq,
-  kColumnOutOfRequests,
+  kColumnOoReq,
   kColumns
 };
 

@@ -30,7 +30,7 @@ export interface DiskStats<N extends number | bigint = number> {
   /** Discard requests (`ds_req`). */
   discardReq: N;
   /** Requests delayed because the backend was busy (`oo_req`). */
-  outOfRequests: N;
+  ooReq: N;
 }
 
 /** The order in which {@link Disk.readInto} fills an array. */
@@ -199,7 +199,7 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
     wrBytes: row[Column.wrBytes],
     flushReq: row[Column.flushReq],
     discardReq: row[Column.discardReq],
-    outOfRequests: row[Column.outOfRequests],
+    ooReq: row[Column.ooReq],
   };
 }
 

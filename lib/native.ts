@@ -121,7 +121,7 @@ export const Counter = {
   wrSectors: 1 << 3,
   flushReq: 1 << 4,
   discardReq: 1 << 5,
-  outOfRequests: 1 << 6,
+  ooReq: 1 << 6,
 } as const;
 
 /** All counters. */
@@ -137,7 +137,7 @@ export const Column = {
   wrBytes: 5,
   flushReq: 6,
   discardReq: 7,
-  outOfRequests: 8,
+  ooReq: 8,
 } as const;
 
 /** The number of columns of a row. */

@@ -12,7 +12,7 @@ export interface BlockCounters<N extends number | bigint> {
 
 /** The counters of `virDomainBlockStats`. libvirt's `errs` is blkback's `oo_req`. */
 export const BLOCK_STATS_COUNTERS =
-  Counter.rdReq | Counter.rdSectors | Counter.wrReq | Counter.wrSectors | Counter.outOfRequests;
+  Counter.rdReq | Counter.rdSectors | Counter.wrReq | Counter.wrSectors | Counter.ooReq;
 
 /**
  * Converts a disk's row to libvirt's counters. Counters that the kernel does not have stay -1.
@@ -27,7 +27,7 @@ export function toNumbers(row: Row<number>, sectorSize: number): BlockCounters<n
     wrReq: row[Column.wrReq],
     wrBytes: bytes(row[Column.wrSectors]),
     flushReq: row[Column.flushReq],
-    errs: row[Column.outOfRequests],
+    errs: row[Column.ooReq],
   };
 }
 
@@ -40,7 +40,7 @@ export function toBigints(row: Row<bigint>, sectorSize: number): BlockCounters<b
     wrReq: row[Column.wrReq],
     wrBytes: bytes(row[Column.wrSectors]),
     flushReq: row[Column.flushReq],
-    errs: row[Column.outOfRequests],
+    errs: row[Column.ooReq],
   };
 }
 

@@ -25,7 +25,7 @@ const COUNTERS = [
   Counter.rdSectors,
   Counter.rdReq,
   Counter.flushReq,
-  Counter.outOfRequests,
+  Counter.ooReq,
 ];
 
 /** The number of parameters. */

@@ -65,10 +65,10 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
     },
     {
       instrument: requests(
-        'xen.disk.delayed',
+        'xen.disk.oo_requests',
         'Requests that were delayed because the backend was busy (oo_req).',
       ),
-      column: 'outOfRequests',
+      column: 'ooReq',
       direction: 'none',
     },
   ];

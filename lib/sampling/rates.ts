@@ -85,6 +85,6 @@ export function ratesBetween(
     wareqSz: requestSize(Column.wrBytes, Column.wrReq),
     fPerSec: perSecond(Column.flushReq),
     dPerSec: perSecond(Column.discardReq),
-    ooPerSec: perSecond(Column.outOfRequests),
+    ooPerSec: perSecond(Column.ooReq),
   };
 }

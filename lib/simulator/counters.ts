@@ -28,18 +28,18 @@ export interface Io {
   readonly flushes?: number;
   readonly discards?: number;
   /** How often a request waited because the backend was busy. */
-  readonly delayed?: number;
+  readonly ooReq?: number;
 }
 
 const REQUEST_BYTES = 65536;
 
 /** Returns what blkback adds to its counters. Its sectors have 512 bytes, whatever the disk's have. */
 export function countIo(io: Io): Counters {
-  const { readBytes = 0, writeBytes = 0, flushes = 0, discards = 0, delayed = 0 } = io;
+  const { readBytes = 0, writeBytes = 0, flushes = 0, discards = 0, ooReq = 0 } = io;
   const { reads = Math.ceil(readBytes / REQUEST_BYTES) } = io;
   const { writes = Math.ceil(writeBytes / REQUEST_BYTES) } = io;
   return {
-    oo_req: BigInt(delayed),
+    oo_req: BigInt(ooReq),
     rd_req: BigInt(reads),
     wr_req: BigInt(writes),
     f_req: BigInt(flushes),

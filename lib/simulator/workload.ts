@@ -15,7 +15,7 @@ export interface Workload {
   /** Default: 0. */
   readonly discardsPerSecond?: number;
   /** How often a second a request waits because the backend is busy. Default: 0. */
-  readonly delayedPerSecond?: number;
+  readonly ooPerSecond?: number;
 }
 
 /** The I/O of one disk. The same seed gives the same I/O, independent of other disks. */
@@ -45,7 +45,7 @@ export class WorkloadStream {
       writeBytes: writes * writeBytes,
       flushes: this.#requests('flushes', seconds, rates.flushesPerSecond ?? 1),
       discards: this.#requests('discards', seconds, rates.discardsPerSecond ?? 0),
-      delayed: this.#requests('delayed', seconds, rates.delayedPerSecond ?? 0),
+      ooReq: this.#requests('ooReq', seconds, rates.ooPerSecond ?? 0),
     };
   }
 

@@ -24,7 +24,7 @@ constexpr std::array<const char*, kCounters> kNames = {"rd_req", "rd_sect", "wr_
                                                        "f_req",  "ds_req",  "oo_req"};
 constexpr std::array<Column, kCounters> kColumn = {
     kColumnRdReq,    kColumnRdSectors,  kColumnWrReq,        kColumnWrSectors,
-    kColumnFlushReq, kColumnDiscardReq, kColumnOutOfRequests};
+    kColumnFlushReq, kColumnDiscardReq, kColumnOoReq};
 
 struct Number {
   int error;

@@ -87,9 +87,9 @@ describe('a meter of OpenTelemetry', () => {
       'system.disk.io By',
       'system.disk.limit By',
       'system.disk.operations {operation}',
-      'xen.disk.delayed {request}',
       'xen.disk.discards {request}',
       'xen.disk.flushes {request}',
+      'xen.disk.oo_requests {request}',
       'xen.disk.up',
     ]);
     const monotonic = metrics.filter((it) => 'isMonotonic' in it && it.isMonotonic);
@@ -111,7 +111,7 @@ describe('a meter of OpenTelemetry', () => {
     ]);
     expect(ofWeb1(metrics, 'xen.disk.flushes')).toEqual([[4, web1]]);
     expect(ofWeb1(metrics, 'xen.disk.discards')).toEqual([[1, web1]]);
-    expect(ofWeb1(metrics, 'xen.disk.delayed')).toEqual([[0, web1]]);
+    expect(ofWeb1(metrics, 'xen.disk.oo_requests')).toEqual([[0, web1]]);
     expect(points(metrics, 'system.disk.io')).toHaveLength(4);
     // the size of db's disk is unknown until its frontend connects
     expect(points(metrics, 'system.disk.limit')).toEqual([[2 ** 30, web1]]);

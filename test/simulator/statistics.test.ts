@@ -25,7 +25,7 @@ const STATS = {
   wrBytes: 16392 * 512,
   flushReq: 1,
   discardReq: 2,
-  outOfRequests: 3,
+  ooReq: 3,
 };
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });

@@ -85,7 +85,7 @@ test('counts requests, and sectors of 512 bytes', () => {
       writeBytes: 65537 * 512,
       flushes: 1,
       discards: 4,
-      delayed: 5,
+      ooReq: 5,
     }),
   ).toEqual({
     oo_req: 5n,

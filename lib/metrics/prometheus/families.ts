@@ -144,9 +144,9 @@ const LIBVIRT: readonly DiskFamily[] = [
 const BOTH: readonly DiskFamily[] = [
   counter('xen_block_discard_requests_total', 'Discard requests of the guest.', 'discardReq'),
   counter(
-    'xen_block_delayed_requests_total',
+    'xen_block_oo_requests_total',
     'Requests that were delayed because the backend was busy (oo_req).',
-    'outOfRequests',
+    'ooReq',
   ),
   gauge(
     'xen_block_state',

@@ -16,7 +16,7 @@ const COUNTERS = {
   wr_sect: ['xen_block_write_bytes_total', 512n],
   f_req: ['xen_block_flush_requests_total', 1n],
   ds_req: ['xen_block_discard_requests_total', 1n],
-  oo_req: ['xen_block_delayed_requests_total', 1n],
+  oo_req: ['xen_block_oo_requests_total', 1n],
 } as const;
 
 describe('Prometheus, scraping two hosts', () => {
@@ -77,7 +77,7 @@ describe('Prometheus, scraping two hosts', () => {
 
   test('has every counter of every disk, with true bytes', async () => {
     const io = { reads: 3, readBytes: 12288, writes: 5, writeBytes: 40960 };
-    await hosts[0]?.io(1, 'xvda', { ...io, flushes: 2, discards: 1, delayed: 4 });
+    await hosts[0]?.io(1, 'xvda', { ...io, flushes: 2, discards: 1, ooReq: 4 });
     await hosts[0]?.io(1, 'xvdb', { writes: 1, writeBytes: 8388608 });
     await hosts[0]?.io(2, 'sda1', io);
     await hosts[1]?.io(1, 'xvda', { reads: 1, readBytes: 512 });
@@ -96,7 +96,7 @@ describe('Prometheus, scraping two hosts', () => {
         `sum(max_over_time(${metric}{domain="web1"}[5m]) - min_over_time(${metric}{domain="web1"}[5m]))`,
       );
     expect(await increase('xen_block_read_bytes_total')).toBe(12288 + 512);
-    expect(await increase('xen_block_delayed_requests_total')).toBe(4);
+    expect(await increase('xen_block_oo_requests_total')).toBe(4);
   });
 
   test('has the description of each disk', async () => {

@@ -87,7 +87,7 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
       `xen_block_write_requests_total${WEB1} 129`,
       `xen_block_flush_requests_total${WEB1} 1`,
       `xen_block_discard_requests_total${WEB1} 0`,
-      `xen_block_delayed_requests_total${WEB1} 5`,
+      `xen_block_oo_requests_total${WEB1} 5`,
     ]);
     expect(valueOf(text, 'xen_block_disks')).toBe(3);
     expect(valueOf(text, 'xen_block_watching')).toBe(1);
@@ -158,7 +158,7 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
       );
       expect(valueOf(text, 'libvirt_up')).toBe(1);
       // and a metric that those do not have
-      expect(valueOf(text, `xen_block_delayed_requests_total${WEB1}`)).toBe(5);
+      expect(valueOf(text, `xen_block_oo_requests_total${WEB1}`)).toBe(5);
       expect(text).not.toContain('xen_block_read_bytes_total');
     },
   );

@@ -56,7 +56,7 @@ describe('bytes', () => {
         wrBytes: 8 * MIB + 4096,
         flushReq: 1,
         discardReq: 1,
-        outOfRequests: 0,
+        ooReq: 0,
       });
       assert.equal(guest.blockStats(name, { sectorSize: 512 }).wrBytes, last.wrBytes);
     });
