@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealHost } from '../support/real-host';
 import { Tmux } from '../support/tmux';
@@ -257,28 +258,46 @@ describe('top', () => {
       await it.until('no difference', (lines) => lines.includes('the same'));
     });
 
-    test('while Ctrl-Z has stopped it, and takes the terminal again after fg', async () => {
+    // with a long interval, no timer draws the screen; a short one runs out while the process is stopped
+    test.each([60_000, 200])(
+      'while Ctrl-Z has stopped it, and takes the terminal again after fg, every %d ms',
+      async (intervalMs) => {
+        const it = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
+        tmux = it;
+        it.type(`stty -a > ${directory}/before; echo earlier output`, 'Enter');
+        await it.until('the prompt', (lines) => lines.includes('earlier output'));
+        const before = it.modes();
+        const interval = String(intervalMs / 1000);
+        it.type([...program, 'top', ...hostOptions, '--interval', interval].join(' '), 'Enter');
+        await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+        const taken = it.modes();
+
+        it.type('C-z');
+        await it.until('that it is stopped', (lines) => lines.join().includes('Stopped'));
+        expect(it.modes()).toBe(before);
+        it.type(`stty -a | diff - ${directory}/before && echo the same`, 'Enter');
+        await it.until('no difference', (lines) => lines.includes('the same'));
+        if (intervalMs < 1000) await delay(intervalMs);
+        it.type('fg', 'Enter');
+        await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+        expect(it.modes()).toBe(taken);
+        it.type('q');
+        const lines = await it.until('the prompt', (lines) => lines.join().includes('Stopped'));
+        expect(it.modes()).toBe(before);
+        expect(lines.join('\n')).not.toContain('DOMAIN');
+      },
+    );
+
+    test('on Ctrl-Z, and goes on if no shell can continue it', async () => {
       const it = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
       tmux = it;
-      it.type(`stty -a > ${directory}/before; echo earlier output`, 'Enter');
-      await it.until('the prompt', (lines) => lines.includes('earlier output'));
-      const before = it.modes();
-      // the interval is long, so that SIGCONT alone draws the screen
-      it.type([...program, 'top', ...hostOptions, '--interval', '60'].join(' '), 'Enter');
+      // in place of the shell: the kernel does not stop the processes of an orphaned process group
+      it.type(['exec', ...program, 'top', ...hostOptions, '--interval', '60'].join(' '), 'Enter');
       await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
       const taken = it.modes();
-
-      it.type('C-z');
-      await it.until('that it is stopped', (lines) => lines.join().includes('Stopped'));
-      expect(it.modes()).toBe(before);
-      it.type(`stty -a | diff - ${directory}/before && echo the same`, 'Enter');
-      await it.until('no difference', (lines) => lines.includes('the same'));
-      it.type('fg', 'Enter');
-      await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+      it.type('C-z', 'd');
+      await it.until('domains', (lines) => /^DOMAIN DISKS/.test(lines[1] ?? ''));
       expect(it.modes()).toBe(taken);
-      it.type('q');
-      await it.until('the prompt', (lines) => lines.join().includes('Stopped'));
-      expect(it.modes()).toBe(before);
     });
   });
 
