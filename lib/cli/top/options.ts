@@ -1,5 +1,7 @@
 import { UsageError } from '../usage-error';
-import { SORT_KEYS, type SortKey } from './rows';
+import { SORT_KEYS, type SortKey } from '../rates/rows';
+import type { Printing } from '../rates/sampling';
+import type { Unit } from '../rates/units';
 import type { View } from './view';
 
 /** The options of `top`, unchecked. */
@@ -15,10 +17,11 @@ export interface TopValues {
 /** The options of `top`, checked. */
 export interface TopOptions {
   readonly view: View;
-  readonly intervalMs: number;
   /** The number of samples; Infinity by default. */
   readonly count: number;
   readonly isBatch: boolean;
+  readonly format: Printing['format'];
+  readonly unit: Unit;
 }
 
 const MIN_SECONDS = 0.1;
@@ -41,14 +44,18 @@ export function parseTopOptions(values: TopValues): TopOptions {
     view: {
       by,
       sort: parseSortKey(values.sort),
+      isReversed: false,
       filter,
+      intervalMs: seconds * 1000,
       isTyping: false,
       isPaused: false,
+      isHelpShown: false,
       skipped: 0,
     },
-    intervalMs: seconds * 1000,
     count: count === undefined ? Infinity : Number(count),
     isBatch: batch,
+    format: 'text',
+    unit: 'kB',
   };
 }
 
