@@ -1,8 +1,10 @@
 import { EventEmitter } from 'node:events';
+import { inspect } from 'node:util';
 import { devicesDirectory, statisticsError } from '../backends/blkback';
 import { DISK_COLUMNS, isReadable, toStats, type DiskStats } from '../disk';
 import type { XenError } from '../errors';
 import type { Host } from '../host';
+import { inspectAs } from '../inspect';
 import { Column, ROW_LENGTH, type Row, type VbdSet } from '../native';
 import { Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
@@ -44,6 +46,8 @@ export interface DiskSetEvents {
   add: [disk: DiskInfo];
   /** Emitted after a disk has lost its row. */
   remove: [disk: DiskInfo];
+  /** Emitted when {@link DiskSet.watching} has changed. The rows are current when it is `true`. */
+  watching: [watching: boolean];
 }
 
 /** The shortest time between two scans of failed disks, in nanoseconds. */
@@ -100,9 +104,17 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#onClose = onClose;
     const vbds = new native.VbdSet(devicesDirectory(sysfs), maxOpenFiles);
     this.#vbds = vbds;
-    this.#watch = new DiskWatch(host, vbds, filter ?? (() => true), (disks) => {
-      if (!this.#isClosed) this.#update(disks);
-    });
+    this.#watch = new DiskWatch(
+      host,
+      vbds,
+      filter ?? (() => true),
+      (disks) => {
+        if (!this.#isClosed) this.#update(disks);
+      },
+      (watching) => {
+        this.#emitAll([() => this.emit('watching', watching)]);
+      },
+    );
   }
 
   /**
@@ -251,6 +263,14 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.close();
   }
 
+  /** @internal */
+  [inspect.custom](): string {
+    const [disks, unsupported] = [this.#disks.length, this.#unsupported.length];
+    const { watching } = this;
+    const isClosed = this.#isClosed;
+    return inspectAs('DiskSet', { disks, unsupported, failed: this.#failed, watching, isClosed });
+  }
+
   /** Replaces the rows, and emits the changes. A disk that stays keeps its values, in its new row. */
   #update(all: readonly DiskInfo[]): void {
     const { ownDomid } = this.#host;
@@ -283,17 +303,23 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#generation += 1;
 
     if (!this.#isStarted) return;
+    this.#emitAll([
+      ...removed.map((disk) => () => this.emit('remove', disk)),
+      ...added.map((disk) => () => this.emit('add', disk)),
+    ]);
+  }
+
+  /** Emits every event, also if a listener throws. The first exception is then an uncaught exception. */
+  #emitAll(emissions: readonly (() => void)[]): void {
     const errors: unknown[] = [];
-    const emit = (event: 'add' | 'remove', disk: DiskInfo) => {
-      if (this.#isClosed) return;
+    for (const emit of emissions) {
+      if (this.#isClosed) break;
       try {
-        this.emit(event, disk);
+        emit();
       } catch (error) {
         errors.push(error);
       }
-    };
-    for (const disk of removed) emit('remove', disk);
-    for (const disk of added) emit('add', disk);
+    }
     if (errors.length > 0) throwUncaught(errors[0]);
   }
 

@@ -1,9 +1,8 @@
-import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { XenError } from '../errors';
 import type { Host } from '../host';
 import type { VbdSet } from '../native';
-import { xenstoreError } from '../xenstore/client';
+import { timeoutError } from '../xenstore/client';
 import type { DiskInfo } from '../xenstore/disks';
 import { WatchingClient, closedError } from '../xenstore/watching-client';
 import { DiskScanner } from './disk-scanner';
@@ -22,9 +21,12 @@ export class DiskWatch {
   readonly #client: WatchingClient;
   readonly #scanner: DiskScanner;
   readonly #onScan: (disks: DiskInfo[]) => void;
+  readonly #onCurrent: (isCurrent: boolean) => void;
   #scanEverything = true;
   /** Whether everything is watched and has been scanned on the present connection. */
   #isCurrent = false;
+  /** The last argument of `onCurrent`. */
+  #wasCurrent = false;
   #isScanning = false;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
@@ -37,15 +39,18 @@ export class DiskWatch {
    * @param vbds - takes the statistics of the disks that are found.
    * @param filter - returns whether a disk is wanted.
    * @param onScan - called after each scan with all disks, in the order of domid and devid. Must not throw.
+   * @param onCurrent - called when {@link DiskWatch.isCurrent} has changed. Must not throw.
    */
   constructor(
     host: Host,
     vbds: VbdSet,
     filter: (disk: DiskInfo) => boolean,
     onScan: (disks: DiskInfo[]) => void,
+    onCurrent: (isCurrent: boolean) => void,
   ) {
     this.#timeoutMs = host.timeoutMs;
     this.#onScan = onScan;
+    this.#onCurrent = onCurrent;
     const ref = new WeakRef(this);
     this.#client = new WatchingClient(host, (changed, lost) => {
       const self = ref.deref();
@@ -65,11 +70,7 @@ export class DiskWatch {
       this.#abort = reject;
     });
     const timer = setTimeout(() => {
-      const error = xenstoreError(
-        { failure: 'timeout', errno: constants.errno.ETIMEDOUT },
-        timeoutMs,
-      );
-      this.#abort(error);
+      this.#abort(timeoutError(timeoutMs));
     }, timeoutMs);
     this.#isScanning = true;
     try {
@@ -80,6 +81,7 @@ export class DiskWatch {
     }
     const filterError = this.#scanner.takeFilterError();
     if (filterError !== undefined) throw filterError.error;
+    this.#wasCurrent = this.isCurrent;
     this.#scanNext();
   }
 
@@ -115,7 +117,14 @@ export class DiskWatch {
       this.#setStale();
       this.#scanner.forgetWatches();
     }
+    this.#reportCurrent();
     this.#scanNext();
+  }
+
+  #reportCurrent(): void {
+    if (this.#isClosed || this.isCurrent === this.#wasCurrent) return;
+    this.#wasCurrent = this.isCurrent;
+    this.#onCurrent(this.#wasCurrent);
   }
 
   /** Requires a scan of everything, because watch events may have been missed. */
@@ -148,6 +157,7 @@ export class DiskWatch {
       this.#isScanning = false;
     }
     if (this.#isClosed) return;
+    this.#reportCurrent();
     const filterError = this.#scanner.takeFilterError();
     if (!hasFailed && filterError === undefined) this.#retryMs = FIRST_RETRY_MS;
     else this.#scheduleRetry();

@@ -526,6 +526,8 @@ needing('xenstored').describe('a set, when xenstored fails,', () => {
 
   test('keeps sampling known disks while xenstored is dead, and finds new ones after its restart', async () => {
     const set = await xen.diskSet();
+    const events: unknown[] = [];
+    set.on('watching', (watching) => events.push(watching, set.disks.length));
     await host.xenstored.kill();
     await until(() => !set.watching);
     expect(set.sample().errors.size).toBe(0);
@@ -534,7 +536,8 @@ needing('xenstored').describe('a set, when xenstored fails,', () => {
     // the restarted xenstored has no nodes
     await host.xenstored.start();
     await until(() => set.watching);
-    while (set.disks.length > 0) await turn();
+    // the rows are current when the event is emitted
+    expect(events).toEqual([false, 1, true, 0]);
     await host.addGuest({ name: 'db', domid: 7, disks: [{ name: 'xvda', source: '/dev/b' }] });
     while (set.disks.length === 0) await turn();
     expect(set.disks.map(label)).toEqual(['db/xvda']);
@@ -558,13 +561,17 @@ needing('xenstored').describe('a set, when xenstored fails,', () => {
 
   test('detects within ten seconds that xenstored hangs, and then that it responds again', async () => {
     const set = await xen.diskSet();
+    const events: boolean[] = [];
+    set.on('watching', (watching) => events.push(watching));
     host.xenstored.signal('SIGSTOP');
     const start = performance.now();
     await until(() => !set.watching);
     expect(performance.now() - start).toBeLessThan(10_000);
     expect(set.sample().errors.size).toBe(0);
+    expect(events).toEqual([false]);
     host.xenstored.signal('SIGCONT');
     await until(() => set.watching);
+    expect(events).toEqual([false, true]);
   }, 30_000);
 
   test('leaks no threads and descriptors when it is closed', async () => {
