@@ -1,6 +1,8 @@
+import { inspect } from 'node:util';
 import { Domain } from './domain';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
+import { inspectAs } from './inspect';
 import { readSectorSize, type SectorSize } from './libvirt/sector-size';
 import { loadNative } from './native';
 import { Options } from './options';
@@ -140,6 +142,13 @@ export class Connection {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** @internal */
+  [inspect.custom](): string {
+    const { sysfs, timeoutMs } = this.#host;
+    const sets = [...this.#sets].filter((set) => set.deref() !== undefined).length;
+    return inspectAs('Connection', { sysfs, timeoutMs, sets, isClosed: !this.#xenstore.isOpen });
   }
 
   #byDomid(domid: number): Domain {

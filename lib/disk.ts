@@ -1,7 +1,8 @@
-import { types } from 'node:util';
+import { inspect, types } from 'node:util';
 import { statisticsError } from './backends/blkback';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
+import { inspectAs } from './inspect';
 import { ALL_COUNTERS, BIGINTS, Column, NUMBERS, ROW_LENGTH, type Row, type Vbd } from './native';
 import { Options } from './options';
 import type { Query } from './xenstore/client';
@@ -45,6 +46,9 @@ export interface DiskOwner {
    * @throws XenError if the disk was not attached again.
    */
   reopen(disk: Disk, query: Query | undefined): void;
+
+  /** Takes into account that the disk was closed. */
+  forget(disk: Disk): void;
 }
 
 /**
@@ -64,6 +68,7 @@ export class Disk {
   #info: DiskInfo;
   /** Undefined while the statistics are not open. */
   #vbd: Vbd | undefined;
+  #isClosed = false;
 
   /** @internal */
   constructor(host: Host, owner: DiskOwner, info: DiskInfo, vbd: Vbd) {
@@ -121,6 +126,27 @@ export class Disk {
   }
 
   /**
+   * Closes the files of the disk. Reads fail with `ERR_XEN_CLOSED` then; {@link Domain.disk} opens the disk
+   * again, as another object. Further calls do nothing.
+   */
+  close(): void {
+    this.#isClosed = true;
+    this.closeStatistics();
+    this.#owner.forget(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal */
+  [inspect.custom](): string {
+    const { domid, name, devid } = this;
+    const { source } = this.#info;
+    return inspectAs('Disk', { domid, name, devid, source, isClosed: this.#isClosed });
+  }
+
+  /**
    * Reads counters into an array. Reopens the disk once if it cannot be read.
    *
    * @param query - the query of the public call, if it has begun one.
@@ -133,10 +159,11 @@ export class Disk {
     query?: Query,
   ): void {
     if (this.tryFill(array, counters, offset)) return;
+    if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', `disk ${this.name} is closed`);
     this.#owner.reopen(this, query);
     const failure = this.#vbd?.read(array, counters, offset) ?? 0;
     if (failure === 0) return;
-    this.close();
+    this.closeStatistics();
     throw statisticsError(this.#host.sysfs, this, failure, 'pread');
   }
 
@@ -148,7 +175,7 @@ export class Disk {
   tryFill(array: Float64Array | BigInt64Array, counters: number, offset = 0): boolean {
     if (this.#vbd === undefined) return false;
     if (this.#vbd.read(array, counters, offset) === 0) return true;
-    this.close();
+    this.closeStatistics();
     return false;
   }
 
@@ -158,7 +185,7 @@ export class Disk {
    * @internal
    */
   use(info: DiskInfo, vbd: Vbd): void {
-    this.close();
+    this.closeStatistics();
     this.#info = info;
     this.#vbd = vbd;
   }
@@ -181,8 +208,12 @@ export class Disk {
     this.#info = Object.freeze({ ...this.#info, ...more });
   }
 
-  /** @internal */
-  close(): void {
+  /**
+   * Closes the files. The next read opens them again.
+   *
+   * @internal
+   */
+  closeStatistics(): void {
     this.#vbd?.close();
     this.#vbd = undefined;
   }
@@ -203,12 +234,18 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
   };
 }
 
+/** Whether blkback in this domain serves the disk, from its description in xenstore. */
+export function isReadable({ kind, backendDomid, format }: DiskInfo, ownDomid: number): boolean {
+  return kind === 'vbd' && backendDomid === ownDomid && format === 'raw';
+}
+
 /**
- * Checks that blkback in this domain serves the disk, from its description in xenstore.
+ * Checks that a disk is readable.
  *
  * @throws XenError `ERR_XEN_UNSUPPORTED_DRIVER`, `ERR_XEN_UNSUPPORTED_FORMAT`.
  */
 export function checkReadable(info: DiskInfo, ownDomid: number): void {
+  if (isReadable(info, ownDomid)) return;
   const { name: disk, domid, domain, driver, kind, format, backendDomid } = info;
   const unsupported = (
     code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT',
@@ -227,10 +264,8 @@ export function checkReadable(info: DiskInfo, ownDomid: number): void {
       `unsupported disk driver ${driver} in domain ${backendDomid} (${of} is served by that domain: read its statistics there)`,
     );
   }
-  if (format !== 'raw') {
-    throw unsupported(
-      'ERR_XEN_UNSUPPORTED_FORMAT',
-      `unsupported format ${format} (${of} is not raw)`,
-    );
-  }
+  throw unsupported(
+    'ERR_XEN_UNSUPPORTED_FORMAT',
+    `unsupported format ${format} (${of} is not raw)`,
+  );
 }

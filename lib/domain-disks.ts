@@ -93,8 +93,13 @@ export class DomainDisks implements DiskOwner {
     );
   }
 
+  forget(disk: Disk): void {
+    if (this.#byDevid.get(disk.devid) === disk) this.#byDevid.delete(disk.devid);
+    for (const [path, other] of this.#byPath) if (other === disk) this.#byPath.delete(path);
+  }
+
   close(): void {
-    for (const disk of this.#byDevid.values()) disk.close();
+    for (const disk of this.#byDevid.values()) disk.closeStatistics();
     this.#byDevid.clear();
     this.#byPath.clear();
   }
@@ -154,8 +159,8 @@ export class DomainDisks implements DiskOwner {
   }
 
   #replace(kept: Disk | undefined, disk: Disk): void {
-    kept?.close();
-    for (const [path, other] of this.#byPath) if (other === kept) this.#byPath.delete(path);
+    kept?.closeStatistics();
+    if (kept !== undefined) this.forget(kept);
     this.#byDevid.set(disk.devid, disk);
   }
 

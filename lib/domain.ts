@@ -1,8 +1,10 @@
+import { inspect } from 'node:util';
 import { DomainCounters, type ReadOptions } from './domain-counters';
 import { DomainDisks, type SkippedDisk } from './domain-disks';
 import type { Disk } from './disk';
 import { invalidType } from './errors';
 import type { Host } from './host';
+import { inspectAs } from './inspect';
 import { BLOCK_STATS_COUNTERS } from './libvirt/block-stats';
 import { readSectorSize, type SectorSize } from './libvirt/sector-size';
 import {
@@ -200,6 +202,12 @@ export class Domain {
    */
   update(identity: DomainIdentity): boolean {
     return this.#nodes.update(identity);
+  }
+
+  /** @internal */
+  [inspect.custom](): string {
+    const { domid, name, uuid } = this;
+    return inspectAs('Domain', { domid, name, uuid });
   }
 
   /** @internal */

@@ -1,8 +1,10 @@
 import { EventEmitter } from 'node:events';
+import { inspect } from 'node:util';
 import { devicesDirectory, statisticsError } from '../backends/blkback';
-import { DISK_COLUMNS, toStats, type DiskStats } from '../disk';
+import { DISK_COLUMNS, isReadable, toStats, type DiskStats } from '../disk';
 import type { XenError } from '../errors';
 import type { Host } from '../host';
+import { inspectAs } from '../inspect';
 import { Column, ROW_LENGTH, type Row, type VbdSet } from '../native';
 import { Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
@@ -44,6 +46,8 @@ export interface DiskSetEvents {
   add: [disk: DiskInfo];
   /** Emitted after a disk has lost its row. */
   remove: [disk: DiskInfo];
+  /** Emitted when {@link DiskSet.watching} has changed. The rows are current when it is `true`. */
+  watching: [watching: boolean];
 }
 
 /** The shortest time between two scans of failed disks, in nanoseconds. */
@@ -65,6 +69,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   readonly #onClose: () => void;
 
   #disks: readonly DiskInfo[] = Object.freeze([]);
+  #unsupported: readonly DiskInfo[] = Object.freeze([]);
   #generation = 0;
   #values: SetValues<N>;
   /** The values of the previous sample, for rates. */
@@ -99,9 +104,17 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#onClose = onClose;
     const vbds = new native.VbdSet(devicesDirectory(sysfs), maxOpenFiles);
     this.#vbds = vbds;
-    this.#watch = new DiskWatch(host, vbds, filter ?? (() => true), (disks) => {
-      if (!this.#isClosed) this.#update(disks);
-    });
+    this.#watch = new DiskWatch(
+      host,
+      vbds,
+      filter ?? (() => true),
+      (disks) => {
+        if (!this.#isClosed) this.#update(disks);
+      },
+      (watching) => {
+        this.#emitAll([() => this.emit('watching', watching)]);
+      },
+    );
   }
 
   /**
@@ -126,6 +139,15 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    */
   get disks(): readonly DiskInfo[] {
     return this.#disks;
+  }
+
+  /**
+   * The selected disks that have no row, because this package cannot read them: those of other drivers than
+   * blkback, such as QEMU's and tapdisk's, in the order of domid and devid. Without disks that another domain
+   * serves, and without empty drives. The array is replaced whenever one of them changes.
+   */
+  get unsupported(): readonly DiskInfo[] {
+    return this.#unsupported;
   }
 
   /** The names of the columns of a row. */
@@ -241,16 +263,27 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.close();
   }
 
+  /** @internal */
+  [inspect.custom](): string {
+    const [disks, unsupported] = [this.#disks.length, this.#unsupported.length];
+    const { watching } = this;
+    const isClosed = this.#isClosed;
+    return inspectAs('DiskSet', { disks, unsupported, failed: this.#failed, watching, isClosed });
+  }
+
   /** Replaces the rows, and emits the changes. A disk that stays keeps its values, in its new row. */
-  #update(disks: DiskInfo[]): void {
+  #update(all: readonly DiskInfo[]): void {
+    const { ownDomid } = this.#host;
+    const disks = all.filter((disk) => isReadable(disk, ownDomid));
+    const unsupported = all.filter((disk) => !isReadable(disk, ownDomid));
+    if (!isEqual(unsupported, this.#unsupported)) this.#unsupported = Object.freeze(unsupported);
     this.#restoreValues();
     const rows = new Map(this.#disks.map(({ backend }, i) => [backend, i]));
     const added = disks.filter(({ backend }) => !rows.has(backend));
     const kept = new Set(disks.map(({ backend }) => backend));
     const removed = this.#disks.filter(({ backend }) => !kept.has(backend));
     this.#vbds.assign(toKeys(disks));
-    const isSame = disks.length === rows.size && disks.every((it, i) => it === this.#disks[i]);
-    if (isSame) return;
+    if (isEqual(disks, this.#disks)) return;
     this.#disks = Object.freeze(disks);
     this.#errors = undefined;
     if (added.length === 0 && removed.length === 0) return;
@@ -270,17 +303,23 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#generation += 1;
 
     if (!this.#isStarted) return;
+    this.#emitAll([
+      ...removed.map((disk) => () => this.emit('remove', disk)),
+      ...added.map((disk) => () => this.emit('add', disk)),
+    ]);
+  }
+
+  /** Emits every event, also if a listener throws. The first exception is then an uncaught exception. */
+  #emitAll(emissions: readonly (() => void)[]): void {
     const errors: unknown[] = [];
-    const emit = (event: 'add' | 'remove', disk: DiskInfo) => {
-      if (this.#isClosed) return;
+    for (const emit of emissions) {
+      if (this.#isClosed) break;
       try {
-        this.emit(event, disk);
+        emit();
       } catch (error) {
         errors.push(error);
       }
-    };
-    for (const disk of removed) emit('remove', disk);
-    for (const disk of added) emit('add', disk);
+    }
     if (errors.length > 0) throwUncaught(errors[0]);
   }
 
@@ -309,6 +348,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
 /** Whether a row was read: every kernel has at least one of the counters. */
 export function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
   return Object.values(Column).some((column) => (values[row * ROW_LENGTH + column] ?? -1) >= 0);
+}
+
+function isEqual(some: readonly DiskInfo[], others: readonly DiskInfo[]): boolean {
+  return some.length === others.length && some.every((disk, i) => disk === others[i]);
 }
 
 /** Copies values between arrays of the same type. */

@@ -1,11 +1,9 @@
-import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { XenError } from '../errors';
 import type { Host } from '../host';
 import type { VbdSet } from '../native';
-import { xenstoreError } from '../xenstore/client';
+import { timeoutError } from '../xenstore/client';
 import type { DiskInfo } from '../xenstore/disks';
-import { toDomids } from '../xenstore/domains';
 import { WatchingClient, closedError } from '../xenstore/watching-client';
 import { DiskScanner } from './disk-scanner';
 
@@ -14,7 +12,7 @@ const FIRST_RETRY_MS = 10;
 const MAX_RETRY_MS = 1000;
 
 /**
- * Tracks the disks that blkback in this domain serves. Scans all of them at its start, and afterwards the
+ * Tracks the disks that this domain serves. Scans all of them at its start, and afterwards the
  * domains of watch events. The requests run on a thread, so that the event loop never waits for xenstored.
  * Reconnects when the connection is lost, and scans everything again.
  */
@@ -23,9 +21,12 @@ export class DiskWatch {
   readonly #client: WatchingClient;
   readonly #scanner: DiskScanner;
   readonly #onScan: (disks: DiskInfo[]) => void;
+  readonly #onCurrent: (isCurrent: boolean) => void;
   #scanEverything = true;
   /** Whether everything is watched and has been scanned on the present connection. */
   #isCurrent = false;
+  /** The last argument of `onCurrent`. */
+  #wasCurrent = false;
   #isScanning = false;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
@@ -38,15 +39,18 @@ export class DiskWatch {
    * @param vbds - takes the statistics of the disks that are found.
    * @param filter - returns whether a disk is wanted.
    * @param onScan - called after each scan with all disks, in the order of domid and devid. Must not throw.
+   * @param onCurrent - called when {@link DiskWatch.isCurrent} has changed. Must not throw.
    */
   constructor(
     host: Host,
     vbds: VbdSet,
     filter: (disk: DiskInfo) => boolean,
     onScan: (disks: DiskInfo[]) => void,
+    onCurrent: (isCurrent: boolean) => void,
   ) {
     this.#timeoutMs = host.timeoutMs;
     this.#onScan = onScan;
+    this.#onCurrent = onCurrent;
     const ref = new WeakRef(this);
     this.#client = new WatchingClient(host, (changed, lost) => {
       const self = ref.deref();
@@ -66,11 +70,7 @@ export class DiskWatch {
       this.#abort = reject;
     });
     const timer = setTimeout(() => {
-      const error = xenstoreError(
-        { failure: 'timeout', errno: constants.errno.ETIMEDOUT },
-        timeoutMs,
-      );
-      this.#abort(error);
+      this.#abort(timeoutError(timeoutMs));
     }, timeoutMs);
     this.#isScanning = true;
     try {
@@ -81,6 +81,7 @@ export class DiskWatch {
     }
     const filterError = this.#scanner.takeFilterError();
     if (filterError !== undefined) throw filterError.error;
+    this.#wasCurrent = this.isCurrent;
     this.#scanNext();
   }
 
@@ -111,31 +112,25 @@ export class DiskWatch {
   }
 
   #onEvents(changed: readonly string[], lost: boolean): void {
-    for (const path of changed) this.#addChanged(path);
+    for (const path of changed) if (!this.#scanner.addChanged(path)) this.#scanEverything = true;
     if (lost) {
       this.#setStale();
       this.#scanner.forgetWatches();
     }
+    this.#reportCurrent();
     this.#scanNext();
+  }
+
+  #reportCurrent(): void {
+    if (this.#isClosed || this.isCurrent === this.#wasCurrent) return;
+    this.#wasCurrent = this.isCurrent;
+    this.#onCurrent(this.#wasCurrent);
   }
 
   /** Requires a scan of everything, because watch events may have been missed. */
   #setStale(): void {
     this.#scanEverything = true;
     this.#isCurrent = false;
-  }
-
-  /**
-   * Requires a scan of the domain of a watch event.
-   *
-   * @param path - `/local/domain/<own domid>/backend/vbd/<domid>`, `/local/domain/<domid>/name`, or a directory above
-   * them, which requires a scan of everything.
-   */
-  #addChanged(path: string): void {
-    const name = /^\/local\/domain\/(\d+)\/name$/.exec(path);
-    const domid = name ? name[1] : path.split('/')[6];
-    if (domid === undefined) this.#scanEverything = true;
-    else for (const it of toDomids([domid])) this.#scanner.changed.add(it);
   }
 
   /** Begins the next scan, unless one is running or a retry is scheduled. */
@@ -162,6 +157,7 @@ export class DiskWatch {
       this.#isScanning = false;
     }
     if (this.#isClosed) return;
+    this.#reportCurrent();
     const filterError = this.#scanner.takeFilterError();
     if (!hasFailed && filterError === undefined) this.#retryMs = FIRST_RETRY_MS;
     else this.#scheduleRetry();

@@ -1,7 +1,8 @@
-import { getSystemErrorName } from 'node:util';
+import { constants } from 'node:os';
+import { debuglog, getSystemErrorName } from 'node:util';
 import { XenError } from '../errors';
 import type { Host } from '../host';
-import type { Answer, NativeXenstoreClient, XenstoreFailure } from '../native';
+import type { Answer, NativeXenstoreClient, Operation, XenstoreFailure } from '../native';
 
 /** The value of a node: a string; null if xenstored refuses the request; undefined if the node does not exist. */
 export type NodeText = string | null | undefined;
@@ -12,14 +13,41 @@ const EPERM = 1;
 /** Control characters, which a terminal would interpret. */
 const CONTROL_CHARACTERS = /\p{Cc}/gu;
 
+/** The settings of a connection that its requests need. */
+type Settings = Pick<Host, 'socket' | 'timeoutMs'>;
+
+const log = debuglog('xen-block-stats');
+
+/** Logs a request, with NODE_DEBUG=xen-block-stats. */
+export function logRequest(
+  operation: Operation,
+  paths: readonly string[],
+  start: number,
+  answers: Answer[] | XenstoreFailure,
+): void {
+  if (!log.enabled) return;
+  const result = Array.isArray(answers) ? 'answered' : `failed (${answers.failure})`;
+  log('%s %s after %s ms: %s', operation, result, elapsed(start), paths.join(' '));
+}
+
+/** Logs watch events, with NODE_DEBUG=xen-block-stats. */
+export function logEvents(changed: readonly string[], lost: boolean): void {
+  if (changed.length > 0) log('watch events: %s', changed.join(' '));
+  if (lost) log('the watches are lost');
+}
+
+function elapsed(start: number): string {
+  return (performance.now() - start).toFixed(3);
+}
+
 /** A synchronous client of xenstored: its requests wait for the response until a deadline. */
 export class XenstoreClient {
-  readonly #timeoutMs: number;
+  readonly #settings: Settings;
   #client: NativeXenstoreClient | undefined;
 
-  constructor({ native, socket, timeoutMs }: Pick<Host, 'native' | 'socket' | 'timeoutMs'>) {
-    this.#timeoutMs = timeoutMs;
-    this.#client = new native.XenstoreClient(socket);
+  constructor({ native, ...settings }: Settings & Pick<Host, 'native'>) {
+    this.#settings = settings;
+    this.#client = new native.XenstoreClient(settings.socket);
   }
 
   /**
@@ -28,7 +56,11 @@ export class XenstoreClient {
    * @throws XenError `ERR_XEN_CLOSED`.
    */
   query(): Query {
-    return new Query(this.checkOpen(), this.#timeoutMs);
+    return new Query(this.checkOpen(), this.#settings);
+  }
+
+  get isOpen(): boolean {
+    return this.#client !== undefined;
   }
 
   /** @throws XenError `ERR_XEN_CLOSED`. */
@@ -46,14 +78,14 @@ export class XenstoreClient {
 /** The requests of one public call. A request for many paths needs only one switch of threads. */
 export class Query {
   readonly #client: NativeXenstoreClient;
-  readonly #timeoutMs: number;
+  readonly #settings: Settings;
   /** In milliseconds on the clock of `process.hrtime`. */
   readonly #deadlineMs: number;
 
-  constructor(client: NativeXenstoreClient, timeoutMs: number) {
+  constructor(client: NativeXenstoreClient, settings: Settings) {
     this.#client = client;
-    this.#timeoutMs = timeoutMs;
-    this.#deadlineMs = Number(process.hrtime.bigint()) / 1e6 + timeoutMs;
+    this.#settings = settings;
+    this.#deadlineMs = Number(process.hrtime.bigint()) / 1e6 + settings.timeoutMs;
   }
 
   /**
@@ -90,8 +122,10 @@ export class Query {
 
   #request(operation: 'read' | 'directory', paths: readonly string[]): Answer[] {
     if (paths.length === 0) return [];
+    const start = performance.now();
     const answers = this.#client.request(operation, paths, this.#deadlineMs);
-    if (!Array.isArray(answers)) throw xenstoreError(answers, this.#timeoutMs);
+    logRequest(operation, paths, start, answers);
+    if (!Array.isArray(answers)) throw xenstoreError(answers, this.#settings);
     return answers;
   }
 }
@@ -125,8 +159,32 @@ export function checkPermitted(paths: readonly string[], answers: readonly Answe
   );
 }
 
+/** What is likely when the connection fails, by the name of the error. */
+const CONNECT_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'is this a Xen host, and is xenstored running?',
+  ECONNREFUSED: 'xenstored is not running',
+  EACCES: 'only root may connect',
+  EPERM: 'only root may connect',
+};
+
+/** Returns the path of the socket that libxenstore connects to first. */
+function defaultSocket(): string {
+  const { XENSTORED_PATH: path, XENSTORED_RUNDIR: directory = '/var/run/xenstored' } = process.env;
+  return path ?? `${directory}/socket`;
+}
+
+/** Creates the error for a request that had no response before its deadline. */
+export function timeoutError(timeoutMs: number): XenError {
+  const errno = constants.errno.ETIMEDOUT;
+  const message = `xenstored did not respond within ${timeoutMs} ms`;
+  return new XenError('ERR_XENSTORE_TIMEOUT', message, { errno });
+}
+
 /** Creates the error for a request that has no response. */
-export function xenstoreError({ failure, errno }: XenstoreFailure, timeoutMs: number): XenError {
+export function xenstoreError(
+  { failure, errno }: XenstoreFailure,
+  { timeoutMs, socket }: Settings,
+): XenError {
   const reason = errno > 0 ? getSystemErrorName(-errno) : 'unknown reason';
   switch (failure) {
     case 'library':
@@ -134,18 +192,16 @@ export function xenstoreError({ failure, errno }: XenstoreFailure, timeoutMs: nu
         'ERR_XEN_NO_LIBXENSTORE',
         'libxenstore is not installed: install libxenstore4 (Debian, Ubuntu; libxenstore3.0 before Debian 12), xen-libs (Fedora, CentOS, Alpine) or xen (Arch)',
       );
-    case 'connect':
+    case 'connect': {
+      const path = socket ?? defaultSocket();
       return new XenError(
         'ERR_XENSTORE_CONNECT',
-        `cannot connect to xenstored: ${reason} (is it running, and is this user allowed to connect?)`,
-        { errno, syscall: 'connect' },
+        `cannot connect to xenstored at ${path}: ${reason} (${CONNECT_HINTS[reason] ?? 'is it running?'})`,
+        { errno, syscall: 'connect', path },
       );
+    }
     case 'timeout':
-      return new XenError(
-        'ERR_XENSTORE_TIMEOUT',
-        `xenstored did not respond within ${timeoutMs} ms`,
-        { errno },
-      );
+      return timeoutError(timeoutMs);
     case 'broken':
       return new XenError(
         'ERR_XENSTORE_IO',

@@ -1,8 +1,7 @@
-import { constants } from 'node:os';
 import { XenError } from '../errors';
 import type { Host } from '../host';
 import type { Answer, NativeXenstoreClient, Operation } from '../native';
-import { checkPermitted, xenstoreError } from './client';
+import { checkPermitted, logEvents, logRequest, timeoutError, xenstoreError } from './client';
 
 /** The interval at which the connection is checked, in milliseconds. */
 const HEARTBEAT_MS = 2000;
@@ -25,7 +24,7 @@ interface Pending {
  */
 export class WatchingClient {
   readonly #client: NativeXenstoreClient;
-  readonly #timeoutMs: number;
+  readonly #host: Host;
   readonly #onEvents: (changed: readonly string[], lost: boolean) => void;
   /** The requests without a response, in their order. The first one is posted: the addon takes one at a time. */
   readonly #pending: Pending[] = [];
@@ -36,16 +35,14 @@ export class WatchingClient {
 
   /**
    * @param onEvents - called with the paths of watch events, cut off after six names, and with whether the
-   * connection was lost. Must not hold a strong reference to the owner of the client.
+   * connection was lost; also when {@link WatchingClient.isHung} changes. Must not hold a strong reference to
+   * the owner of the client.
    */
-  constructor(
-    { native, socket, timeoutMs }: Host,
-    onEvents: (changed: readonly string[], lost: boolean) => void,
-  ) {
-    this.#timeoutMs = timeoutMs;
+  constructor(host: Host, onEvents: (changed: readonly string[], lost: boolean) => void) {
+    this.#host = host;
     this.#onEvents = onEvents;
-    this.#client = new native.XenstoreClient(
-      socket,
+    this.#client = new host.native.XenstoreClient(
+      host.socket,
       this.#weakCallback((self) => {
         self.#take();
       }),
@@ -124,21 +121,24 @@ export class WatchingClient {
   /** Handles the response and the watch events that have arrived. */
   #take(): void {
     const { changed, lost, response } = this.#client.take();
+    logEvents(changed, lost);
+    const wasHung = this.#isHung;
     if (response !== undefined) {
       this.#isHung = false;
+      const postedAt = this.#postedAt;
       const request = this.#shift();
+      if (request !== undefined) logRequest(request.operation, request.paths, postedAt, response);
       if (Array.isArray(response)) request?.resolve(response);
-      else request?.reject(xenstoreError(response, this.#timeoutMs));
+      else request?.reject(xenstoreError(response, this.#host));
     }
-    if (changed.length > 0 || lost) this.#onEvents(changed, lost);
+    if (changed.length > 0 || lost || wasHung !== this.#isHung) this.#onEvents(changed, lost);
   }
 
   /** Abandons the connection, so that the next request reconnects: its thread may have missed that it was lost. */
   #giveUp(): void {
-    if (!this.#client.giveUp()) return;
-    const failure = { failure: 'timeout', errno: constants.errno.ETIMEDOUT } as const;
-    this.#shift()?.reject(xenstoreError(failure, HANG_MS));
-    this.#onEvents([], true);
+    const isAbandoned = this.#client.giveUp();
+    if (isAbandoned) this.#shift()?.reject(timeoutError(HANG_MS));
+    this.#onEvents([], isAbandoned);
   }
 
   #scheduleHeartbeat(): NodeJS.Timeout {

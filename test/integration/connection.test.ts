@@ -38,8 +38,21 @@ describe('connect()', () => {
     expect(() => connect({ xenstore: '/nonexistent/socket' })).toThrow(
       error('ERR_XENSTORE_CONNECT', {
         errno: 2,
-        message: expect.stringMatching(/^cannot connect to xenstored: ENOENT/),
+        path: '/nonexistent/socket',
+        message:
+          'cannot connect to xenstored at /nonexistent/socket: ENOENT (is this a Xen host, and is xenstored running?)',
       }),
+    );
+  });
+
+  test.each([
+    [{ XENSTORED_PATH: '/none/x' }, '/none/x'],
+    [{ XENSTORED_RUNDIR: '/none' }, '/none/socket'],
+    [{}, '/var/run/xenstored/socket'],
+  ])('names the socket that libxenstore connects to with %j', (env, path) => {
+    const program = `try { xbs.connect() } catch (error) { console.log(error.path) }`;
+    expect(run(program, { XENSTORED_PATH: undefined, XENSTORED_RUNDIR: undefined, ...env })).toBe(
+      `${path}\n`,
     );
   });
 

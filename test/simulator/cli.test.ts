@@ -199,7 +199,9 @@ describe('xen-block-stats', () => {
 
     test('of a missing xenstored gives the errno of the connection', () => {
       const { stderr, status } = cli('list', '--xenstore', '/nonexistent');
-      expect(stderr).toMatch(/^xen-block-stats: cannot connect to xenstored: ENOENT .*\n$/);
+      expect(stderr).toMatch(
+        /^xen-block-stats: cannot connect to xenstored at \/nonexistent: ENOENT .*\n$/,
+      );
       expect(status).toBe(1);
     });
   });

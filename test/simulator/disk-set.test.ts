@@ -72,6 +72,24 @@ describeOnHosts('a set of disks, on', (start) => {
     expect(set.watching).toBe(true);
   });
 
+  test('lists the disks that other drivers serve, as they come and go, and gives them no rows', async () => {
+    const set = await xen.diskSet({ filter: ({ name }) => name !== 'xvdz' });
+    expect(set.unsupported).toEqual([]);
+    const image = { source: '/srv/db.qcow2', kind: 'qdisk', format: 'qcow2' } as const;
+    await host.attachDisk(2, { name: 'xvdz', ...image });
+    await host.attachDisk(2, { name: 'xvdd', kind: 'qdisk', deviceType: 'cdrom', mode: 'r' });
+    await host.attachDisk(2, { name: 'xvdc', source: '/dev/sm/c', kind: 'vbd3', format: 'vhd' });
+    await host.attachDisk(1, { name: 'xvdb1', ...image });
+    const unsupported = () => set.unsupported.map((disk) => `${label(disk)} ${disk.driver}`);
+    while (set.unsupported.length < 2) await turn();
+    expect(unsupported()).toEqual(['web1/xvdb1 qemu', 'db/xvdc tap']);
+    expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
+    await host.detachDisk(1, 'xvdb1');
+    while (set.unsupported.length > 1) await turn();
+    expect(unsupported()).toEqual(['db/xvdc tap']);
+    expect((await xen.diskSet()).unsupported.map(label)).toEqual(['db/xvdc', 'db/xvdz']);
+  });
+
   test('has -1 in all columns before the first sample, and then the counters of each disk', async () => {
     const set = await xen.diskSet();
     expect(set.values).toEqual(new Float64Array(27).fill(-1));
@@ -508,6 +526,8 @@ needing('xenstored').describe('a set, when xenstored fails,', () => {
 
   test('keeps sampling known disks while xenstored is dead, and finds new ones after its restart', async () => {
     const set = await xen.diskSet();
+    const events: unknown[] = [];
+    set.on('watching', (watching) => events.push(watching, set.disks.length));
     await host.xenstored.kill();
     await until(() => !set.watching);
     expect(set.sample().errors.size).toBe(0);
@@ -516,7 +536,8 @@ needing('xenstored').describe('a set, when xenstored fails,', () => {
     // the restarted xenstored has no nodes
     await host.xenstored.start();
     await until(() => set.watching);
-    while (set.disks.length > 0) await turn();
+    // the rows are current when the event is emitted
+    expect(events).toEqual([false, 1, true, 0]);
     await host.addGuest({ name: 'db', domid: 7, disks: [{ name: 'xvda', source: '/dev/b' }] });
     while (set.disks.length === 0) await turn();
     expect(set.disks.map(label)).toEqual(['db/xvda']);
@@ -540,13 +561,17 @@ needing('xenstored').describe('a set, when xenstored fails,', () => {
 
   test('detects within ten seconds that xenstored hangs, and then that it responds again', async () => {
     const set = await xen.diskSet();
+    const events: boolean[] = [];
+    set.on('watching', (watching) => events.push(watching));
     host.xenstored.signal('SIGSTOP');
     const start = performance.now();
     await until(() => !set.watching);
     expect(performance.now() - start).toBeLessThan(10_000);
     expect(set.sample().errors.size).toBe(0);
+    expect(events).toEqual([false]);
     host.xenstored.signal('SIGCONT');
     await until(() => set.watching);
+    expect(events).toEqual([false, true]);
   }, 30_000);
 
   test('leaks no threads and descriptors when it is closed', async () => {

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { rmSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DISK_COLUMNS, connect, type Connection, type Domain } from 'xen-block-stats';
 import { describeOnHosts } from '../support/hosts';
@@ -252,6 +252,25 @@ describeOnHosts('on', (start) => {
       const bigints = new BigInt64Array(9);
       web.disk('xvda').readInto(bigints);
       expect([...bigints]).toEqual(Object.values(STATS).map(BigInt));
+    });
+
+    test('closes its files with close(), and by `using`; domain.disk() then opens the disk again', () => {
+      const files = () => readdirSync('/proc/self/fd').length;
+      const before = files();
+      const disk = web.disk('xvda');
+      expect(files() - before).toBe(7);
+      disk.close();
+      disk.close();
+      expect(files() - before).toBe(0);
+      expect(() => disk.read()).toThrow(
+        error('ERR_XEN_CLOSED', { message: 'disk xvda is closed' }),
+      );
+      expect(web.blockStats('xvda').rdReq).toBe(STATS.rdReq);
+      const again = web.disk('xvda');
+      expect(again).not.toBe(disk);
+      expect(again.read()).toEqual(STATS);
+      again[Symbol.dispose]();
+      expect(files() - before).toBe(0);
     });
 
     test('writes nothing into an array that does not fit', () => {

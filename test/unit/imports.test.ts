@@ -21,7 +21,7 @@ const LAYERS = [
   ['host.ts'],
   ['libvirt/'],
   ['options.ts'],
-  ['native.ts', 'disk-name.ts'],
+  ['native.ts', 'disk-name.ts', 'inspect.ts'],
   ['errors.ts'],
 ];
 

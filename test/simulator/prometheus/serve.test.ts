@@ -265,7 +265,9 @@ needing('promtool').test('escapes the values of labels', async () => {
 
 test('reports that xenstored cannot be reached', () => {
   const { stderr, status } = runFailing('--xenstore', '/nonexistent');
-  expect(stderr).toMatch(/^xen-block-stats: cannot connect to xenstored: ENOENT .*\n$/);
+  expect(stderr).toMatch(
+    /^xen-block-stats: cannot connect to xenstored at \/nonexistent: ENOENT .*\n$/,
+  );
   expect(status).toBe(1);
 });
 
