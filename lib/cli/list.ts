@@ -1,18 +1,10 @@
-import type { Connection, DiskInfo, Domain } from '..';
+import type { Connection, DiskInfo } from '..';
+import { isReadable } from '../disk';
 import { findDomain } from './domain';
 import { toJson } from './json';
-
-const HEADINGS = [
-  'DOMID',
-  'DOMAIN',
-  'DISK',
-  'DEVID',
-  'BACKEND',
-  'DRIVER',
-  'FORMAT',
-  'MODE',
-  'STATE',
-];
+import { formatSize } from './rates/units';
+import { formatTable, toField } from './table';
+import { isUtf8Locale } from './text';
 
 /** The names of xenbus' states, by their numbers. */
 const STATES = [
@@ -25,6 +17,28 @@ const STATES = [
   'closed',
 ];
 
+/** The columns of a disk, after those of its domain. */
+const COLUMNS: readonly { heading: string; of: (disk: DiskInfo, ownDomid: number) => string }[] = [
+  { heading: 'DISK', of: ({ name }) => name },
+  { heading: 'DEVID', of: ({ devid }) => String(devid) },
+  {
+    heading: 'BACKEND',
+    of: ({ kind, backendDomid }, ownDomid) =>
+      backendDomid === ownDomid ? kind : `${kind}@${backendDomid}`,
+  },
+  { heading: 'DRIVER', of: ({ driver }) => driver },
+  { heading: 'READABLE', of: (disk, ownDomid) => (isReadable(disk, ownDomid) ? 'yes' : 'no') },
+  { heading: 'FORMAT', of: ({ format }) => format },
+  {
+    heading: 'MODE',
+    of: ({ mode, deviceType }) => (deviceType === 'cdrom' ? `${mode},cdrom` : mode),
+  },
+  { heading: 'STATE', of: ({ state }) => STATES[state ?? 0] ?? String(state) },
+  { heading: 'SIZE', of: sizeOf },
+  { heading: 'SECTOR', of: sectorOf },
+  { heading: 'SOURCE', of: ({ source }) => source ?? '-' },
+];
+
 /** Runs `list [domain]`: prints the running domains with their disks. */
 export function list(
   [domain]: string[],
@@ -35,40 +49,43 @@ export function list(
     const listed = domains.map((it) => ({ domain: it, disks: it.disks() }));
     if (json === true) {
       return toJson(
-        listed.map(({ domain: { domid, name, uuid }, disks }) => ({ domid, name, uuid, disks })),
+        listed.map(({ domain: { domid, name, uuid }, disks }) => ({
+          domid,
+          domain: name,
+          uuid,
+          disks: disks.map((disk) => toRecord(disk, xen.ownDomid)),
+        })),
       );
     }
-    const rows = listed.flatMap(({ domain: it, disks }) =>
-      disks.length === 0
-        ? [[String(it.domid), it.name ?? '-', ...HEADINGS.slice(2).map(() => '-'), '-']]
-        : disks.map((disk) => row(it, disk)),
-    );
-    return table([[...HEADINGS, 'SOURCE'], ...rows]);
+    const style = { utf8: isUtf8Locale() };
+    const rows = listed.flatMap(({ domain: { domid, name }, disks }) => {
+      const cells =
+        disks.length === 0
+          ? [COLUMNS.map(() => '-')]
+          : disks.map((disk) => COLUMNS.map(({ of }) => of(disk, xen.ownDomid)));
+      return cells.map((row) =>
+        [String(domid), name ?? '-', ...row].map((text) => toField(text, style)),
+      );
+    });
+    const headings = ['DOMID', 'DOMAIN', ...COLUMNS.map(({ heading }) => heading)];
+    return formatTable([headings, ...rows], () => false)
+      .map((line) => `${line}\n`)
+      .join('');
   };
 }
 
-function row(domain: Domain, disk: DiskInfo): string[] {
-  return [
-    String(domain.domid),
-    domain.name ?? '-',
-    disk.name,
-    String(disk.devid),
-    disk.backendDomid === 0 ? disk.kind : `${disk.kind}@${disk.backendDomid}`,
-    disk.driver,
-    disk.format,
-    disk.deviceType === 'cdrom' ? `${disk.mode},cdrom` : disk.mode,
-    STATES[disk.state ?? 0] ?? String(disk.state),
-    disk.source ?? '-',
-  ];
+/** Returns the description of a disk, with the name `disk` that all JSON has for a disk's name. */
+function toRecord({ domid, domain, uuid, name, ...info }: DiskInfo, ownDomid: number): object {
+  const readable = isReadable({ domid, domain, uuid, name, ...info }, ownDomid);
+  return { domid, domain, uuid, disk: name, ...info, readable };
 }
 
-/** Formats rows of cells in columns that are as wide as their widest cell. */
-function table(rows: string[][]): string {
-  const widths = (rows[0] ?? []).map((_, i) =>
-    Math.max(...rows.map((cells) => cells[i]?.length ?? 0)),
-  );
-  return rows
-    .map((cells) => cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  '))
-    .map((line) => `${line.trimEnd()}\n`)
-    .join('');
+function sizeOf({ kind, sectors, sectorSize = 512 }: DiskInfo): string {
+  if (sectors === undefined) return '-';
+  return formatSize(sectors * (kind === 'vbd' ? 512 : sectorSize));
+}
+
+/** Returns the sizes of a logical and of a physical sector, in bytes. */
+function sectorOf({ sectorSize, physicalSectorSize }: DiskInfo): string {
+  return sectorSize === undefined ? '-' : `${sectorSize}/${physicalSectorSize ?? sectorSize}`;
 }

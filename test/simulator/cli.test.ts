@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { spawnSync } from '../support/child-process';
 import { MAIN, ROOT } from '../support/paths';
@@ -40,6 +41,7 @@ describe('xen-block-stats', () => {
             {
               name: 'xvdb',
               source: '/dev/vg/data',
+              sectors: 209715200,
               physicalSectorSize: 4096,
               counters: { rd_sect: 8 },
             },
@@ -133,11 +135,11 @@ describe('xen-block-stats', () => {
       const { stdout, status } = cli('list', ...hostOptions);
       expect(stdout.replaceAll(/ +/g, ' ')).toBe(
         [
-          'DOMID DOMAIN DISK DEVID BACKEND DRIVER FORMAT MODE STATE SOURCE',
-          '0 Domain-0 - - - - - - - -',
-          '1 web1 xvda 51712 vbd phy raw w connected /dev/vg/root',
-          '1 web1 xvdb 51728 vbd phy raw w connected /dev/vg/data',
-          '2 17 xvda 51712 qdisk qemu raw w connected /srv/a',
+          'DOMID DOMAIN DISK DEVID BACKEND DRIVER READABLE FORMAT MODE STATE SIZE SECTOR SOURCE',
+          '0 Domain-0 - - - - - - - - - - -',
+          '1 web1 xvda 51712 vbd phy yes raw w connected 1.00G 512/512 /dev/vg/root',
+          '1 web1 xvdb 51728 vbd phy yes raw w connected 100G 512/4096 /dev/vg/data',
+          '2 17 xvda 51712 qdisk qemu no raw w connected 1.00G 512/512 /srv/a',
           '',
         ].join('\n'),
       );
@@ -149,10 +151,42 @@ describe('xen-block-stats', () => {
       expect(stdout.split('\n')).toHaveLength(4);
     });
 
-    test('prints JSON with --json', () => {
+    test('prints JSON with --json: descriptions as in the interface, and whether disks are readable', () => {
+      const { xenstore, sysfs } = host.connectOptions;
+      const xen = connect({ xenstore, sysfs });
+      try {
+        const [xvda] = xen.domain('17').disks();
+        const { name, ...info } = { ...xvda };
+        expect(JSON.parse(cli('list', '17', '--json', ...hostOptions).stdout)).toEqual([
+          {
+            domid: 2,
+            domain: '17',
+            uuid: info.uuid,
+            disks: [{ ...info, disk: name, readable: false }],
+          },
+        ]);
+      } finally {
+        xen.close();
+      }
       expect(JSON.parse(cli('list', 'web1', '--json', ...hostOptions).stdout)).toMatchObject([
-        { domid: 1, name: 'web1', disks: [{ name: 'xvda', devid: 51712 }, { name: 'xvdb' }] },
+        { domain: 'web1', disks: [{ disk: 'xvda', readable: true }, { disk: 'xvdb' }] },
       ]);
+    });
+
+    test('aligns columns on the screen, and quotes names with blanks', async () => {
+      const { domid } = await host.addGuest({
+        name: '数据 ünï',
+        disks: [{ name: 'xvda', source: '/dev/vg/x' }],
+      });
+      const { stdout } = spawnSync(process.execPath, [MAIN, 'list', ...hostOptions], {
+        encoding: 'utf8',
+        env: { ...process.env, LC_ALL: 'C.UTF-8' },
+      });
+      await host.removeGuest(domid);
+      const [headings, ...lines] = stdout.split('\n');
+      expect(headings).toMatch(/^DOMID {2}DOMAIN {6}DISK /);
+      expect(lines).toContainEqual(expect.stringMatching(/^3 {6}"数据 ünï" {2}xvda /));
+      expect(lines).toContainEqual(expect.stringMatching(/^1 {6}web1 {8}xvda /));
     });
   });
 

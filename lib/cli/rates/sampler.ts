@@ -28,7 +28,7 @@ export class Sampler {
       const disk = disks[i];
       return disk === undefined ? [] : [this.#row(disk, rates, errors.get(disk)?.message)];
     });
-    return { time, rows, unsupported: [] };
+    return { time, rows, unsupported: this.#set.unsupported };
   }
 
   #row(disk: DiskInfo, rates: DiskRates | undefined, error: string | undefined): GuestRow {
