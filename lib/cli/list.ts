@@ -1,5 +1,7 @@
+import type { Command } from 'commander';
 import type { Connection, DiskInfo, Domain } from '..';
 import { findDomain } from './domain';
+import { addHostOptions, withConnection, type HostValues } from './host-command';
 import { toJson } from './json';
 
 const HEADINGS = [
@@ -25,26 +27,36 @@ const STATES = [
   'closed',
 ];
 
-/** Runs `list [domain]`: prints the running domains with their disks. */
-export function list(
-  [domain]: string[],
-  { json }: { json?: boolean | undefined },
-): (xen: Connection) => string {
-  return (xen) => {
-    const domains = domain === undefined ? xen.domains() : [findDomain(xen, domain)];
-    const listed = domains.map((it) => ({ domain: it, disks: it.disks() }));
-    if (json === true) {
-      return toJson(
-        listed.map(({ domain: { domid, name, uuid }, disks }) => ({ domid, name, uuid, disks })),
-      );
-    }
-    const rows = listed.flatMap(({ domain: it, disks }) =>
-      disks.length === 0
-        ? [[String(it.domid), it.name ?? '-', ...HEADINGS.slice(2).map(() => '-'), '-']]
-        : disks.map((disk) => row(it, disk)),
+export function define(program: Command): void {
+  const command = program
+    .command('list')
+    .description('print the running domains with their disks')
+    .argument('[domain]', 'print the disks of this domain only')
+    .option('--json', 'print JSON');
+  addHostOptions(command).action(
+    async (domain: string | undefined, values: HostValues & { json?: true }) => {
+      await withConnection(values, {}, (xen) => {
+        process.stdout.write(list(xen, domain, values.json === true));
+      });
+    },
+  );
+}
+
+/** Returns the running domains with their disks, as a table or as JSON. */
+function list(xen: Connection, domain: string | undefined, isJson: boolean): string {
+  const domains = domain === undefined ? xen.domains() : [findDomain(xen, domain)];
+  const listed = domains.map((it) => ({ domain: it, disks: it.disks() }));
+  if (isJson) {
+    return toJson(
+      listed.map(({ domain: { domid, name, uuid }, disks }) => ({ domid, name, uuid, disks })),
     );
-    return table([[...HEADINGS, 'SOURCE'], ...rows]);
-  };
+  }
+  const rows = listed.flatMap(({ domain: it, disks }) =>
+    disks.length === 0
+      ? [[String(it.domid), it.name ?? '-', ...HEADINGS.slice(2).map(() => '-'), '-']]
+      : disks.map((disk) => row(it, disk)),
+  );
+  return table([[...HEADINGS, 'SOURCE'], ...rows]);
 }
 
 function row(domain: Domain, disk: DiskInfo): string[] {

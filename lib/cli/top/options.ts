@@ -1,18 +1,20 @@
-import { UsageError } from '../usage-error';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { HostValues } from '../host-command';
 import { SORT_KEYS, type SortKey } from './rows';
 import type { View } from './view';
 
-/** The options of `top`, unchecked. */
-export interface TopValues {
-  by?: string | undefined;
-  sort?: string | undefined;
-  filter?: string | undefined;
-  interval?: string | undefined;
-  count?: string | undefined;
-  batch?: boolean | undefined;
+/** The values of the options of `top`. */
+export interface TopValues extends HostValues {
+  readonly by: 'disk' | 'domain';
+  readonly sort: SortKey;
+  readonly filter: string;
+  /** In seconds. */
+  readonly interval: number;
+  readonly count?: number;
+  readonly batch?: true;
 }
 
-/** The options of `top`, checked. */
+/** How `top` runs. */
 export interface TopOptions {
   readonly view: View;
   readonly intervalMs: number;
@@ -24,37 +26,57 @@ export interface TopOptions {
 const MIN_SECONDS = 0.1;
 const MAX_SECONDS = 86400;
 
-/** Checks the options of `top`. Throws a {@link UsageError}. */
-export function parseTopOptions(values: TopValues): TopOptions {
-  const { by = 'disk', filter = '', interval = '1', count, batch = false } = values;
-  if (by !== 'disk' && by !== 'domain') {
-    throw new UsageError(`--by is disk or domain, not ${by}`);
-  }
-  const seconds = /^[0-9]*\.?[0-9]+$/.test(interval) ? Number(interval) : NaN;
-  if (!(seconds >= MIN_SECONDS && seconds <= MAX_SECONDS)) {
-    throw new UsageError(`--interval is ${MIN_SECONDS} to ${MAX_SECONDS} seconds, not ${interval}`);
-  }
-  if (count !== undefined && !/^[1-9][0-9]{0,8}$/.test(count)) {
-    throw new UsageError(`--count is a whole number from 1, not ${count}`);
-  }
+/** Adds the options of `top` to its command. */
+export function addTopOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--by <what>', 'show one line for each disk or domain')
+        .choices(['disk', 'domain'])
+        .default('disk'),
+    )
+    .addOption(
+      new Option('--sort <column>', 'sort by this column')
+        .choices(SORT_KEYS)
+        .argParser(parseSortKey)
+        .default('kB/s'),
+    )
+    .option(
+      '--filter <text>',
+      "show only disks with this text in their name or their domain's name",
+      '',
+    )
+    .addOption(
+      new Option('--interval <seconds>', 'the time between two samples')
+        .argParser(parseInterval)
+        .default(1),
+    )
+    .option('--count <number>', 'end after this many samples', parseCount)
+    .option('--batch', 'print reports, one after the other');
+}
+
+export function toTopOptions(values: TopValues): TopOptions {
+  const { by, sort, filter, interval, count = Infinity, batch = false } = values;
   return {
-    view: {
-      by,
-      sort: parseSortKey(values.sort),
-      filter,
-      isTyping: false,
-      isPaused: false,
-      skipped: 0,
-    },
-    intervalMs: seconds * 1000,
-    count: count === undefined ? Infinity : Number(count),
+    view: { by, sort, filter, isTyping: false, isPaused: false, skipped: 0 },
+    intervalMs: interval * 1000,
+    count,
     isBatch: batch,
   };
 }
 
-function parseSortKey(text = 'kB/s'): SortKey {
+function parseSortKey(text: string): SortKey {
   const key = SORT_KEYS.find((it) => it.toLowerCase() === text.toLowerCase());
-  if (key === undefined)
-    throw new UsageError(`--sort is one of ${SORT_KEYS.join(' ')}, not ${text}`);
-  return key;
+  if (key !== undefined) return key;
+  throw new InvalidArgumentError(`Allowed choices are ${SORT_KEYS.join(', ')}.`);
+}
+
+function parseInterval(text: string): number {
+  const seconds = /^[0-9]*\.?[0-9]+$/.test(text) ? Number(text) : NaN;
+  if (seconds >= MIN_SECONDS && seconds <= MAX_SECONDS) return seconds;
+  throw new InvalidArgumentError(`It must be ${MIN_SECONDS} to ${MAX_SECONDS} seconds.`);
+}
+
+function parseCount(text: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be a whole number from 1.');
 }

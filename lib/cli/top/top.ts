@@ -1,7 +1,9 @@
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Command } from 'commander';
 import type { Connection, DiskSet } from '../..';
-import { parseTopOptions, type TopOptions, type TopValues } from './options';
+import { addHostOptions, withConnection } from '../host-command';
+import { addTopOptions, toTopOptions, type TopOptions, type TopValues } from './options';
 import { renderReport } from './report';
 import { Sampler } from './rows';
 import { pageLength, renderScreen, visibleRows } from './screen';
@@ -11,15 +13,16 @@ import { handleKey } from './view';
 
 const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Runs `top`: shows the rates of all disks, until a key, a signal or `--count` ends it. */
-export function top(_operands: string[], values: TopValues): (xen: Connection) => Promise<string> {
-  const options = parseTopOptions(values);
-  return async (xen) => {
-    await run(xen, options);
-    return '';
-  };
+export function define(program: Command): void {
+  const command = program
+    .command('top')
+    .description('show the rates of the disks that blkback serves, live');
+  addHostOptions(addTopOptions(command)).action(async (values: TopValues) => {
+    await withConnection(values, { isLive: true }, (xen) => run(xen, toTopOptions(values)));
+  });
 }
 
+/** Shows the rates of all disks, until a key, a signal or `--count` ends it. */
 async function run(xen: Connection, options: TopOptions): Promise<void> {
   const { stdout } = process;
   const end = new AbortController();

@@ -1,13 +1,13 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { Figures } from '../../../lib/cli/top/figures';
-import { parseTopOptions } from '../../../lib/cli/top/options';
+import { toTopOptions } from '../../../lib/cli/top/options';
 import { renderReport } from '../../../lib/cli/top/report';
 import type { DiskRow } from '../../../lib/cli/top/rows';
 import { renderScreen, type Picture, type Size } from '../../../lib/cli/top/screen';
 import { textWidth } from '../../../lib/cli/top/text';
 import type { View } from '../../../lib/cli/top/view';
 
-const { view } = parseTopOptions({});
+const { view } = toTopOptions({ by: 'disk', sort: 'kB/s', filter: '', interval: 1 });
 const COLOURS = { utf8: true, colours: true };
 const PLAIN = { utf8: true, colours: false };
 
