@@ -1,6 +1,8 @@
+import type { Command } from 'commander';
 import type { Connection, DiskInfo } from '..';
 import { isReadable } from '../disk';
 import { findDomain } from './domain';
+import { addHostOptions, withConnection, type HostValues } from './host-command';
 import { toJson } from './json';
 import { formatSize } from './rates/units';
 import { formatTable, toField } from './table';
@@ -39,39 +41,49 @@ const COLUMNS: readonly { heading: string; of: (disk: DiskInfo, ownDomid: number
   { heading: 'SOURCE', of: ({ source }) => source ?? '-' },
 ];
 
-/** Runs `list [domain]`: prints the running domains with their disks. */
-export function list(
-  [domain]: string[],
-  { json }: { json?: boolean | undefined },
-): (xen: Connection) => string {
-  return (xen) => {
-    const domains = domain === undefined ? xen.domains() : [findDomain(xen, domain)];
-    const listed = domains.map((it) => ({ domain: it, disks: it.disks() }));
-    if (json === true) {
-      return toJson(
-        listed.map(({ domain: { domid, name, uuid }, disks }) => ({
-          domid,
-          domain: name,
-          uuid,
-          disks: disks.map((disk) => toRecord(disk, xen.ownDomid)),
-        })),
-      );
-    }
-    const style = { utf8: isUtf8Locale() };
-    const rows = listed.flatMap(({ domain: { domid, name }, disks }) => {
-      const cells =
-        disks.length === 0
-          ? [COLUMNS.map(() => '-')]
-          : disks.map((disk) => COLUMNS.map(({ of }) => of(disk, xen.ownDomid)));
-      return cells.map((row) =>
-        [String(domid), name ?? '-', ...row].map((text) => toField(text, style)),
-      );
-    });
-    const headings = ['DOMID', 'DOMAIN', ...COLUMNS.map(({ heading }) => heading)];
-    return formatTable([headings, ...rows], () => false)
-      .map((line) => `${line}\n`)
-      .join('');
-  };
+export function define(program: Command): void {
+  const command = program
+    .command('list')
+    .description('print the running domains with their disks')
+    .argument('[domain]', 'print the disks of this domain only')
+    .option('--json', 'print JSON');
+  addHostOptions(command).action(
+    async (domain: string | undefined, values: HostValues & { json?: true }) => {
+      await withConnection(values, {}, (xen) => {
+        process.stdout.write(list(xen, domain, values.json === true));
+      });
+    },
+  );
+}
+
+/** Returns the running domains with their disks, as a table or as JSON. */
+function list(xen: Connection, domain: string | undefined, isJson: boolean): string {
+  const domains = domain === undefined ? xen.domains() : [findDomain(xen, domain)];
+  const listed = domains.map((it) => ({ domain: it, disks: it.disks() }));
+  if (isJson) {
+    return toJson(
+      listed.map(({ domain: { domid, name, uuid }, disks }) => ({
+        domid,
+        domain: name,
+        uuid,
+        disks: disks.map((disk) => toRecord(disk, xen.ownDomid)),
+      })),
+    );
+  }
+  const style = { utf8: isUtf8Locale() };
+  const rows = listed.flatMap(({ domain: { domid, name }, disks }) => {
+    const cells =
+      disks.length === 0
+        ? [COLUMNS.map(() => '-')]
+        : disks.map((disk) => COLUMNS.map(({ of }) => of(disk, xen.ownDomid)));
+    return cells.map((row) =>
+      [String(domid), name ?? '-', ...row].map((text) => toField(text, style)),
+    );
+  });
+  const headings = ['DOMID', 'DOMAIN', ...COLUMNS.map(({ heading }) => heading)];
+  return formatTable([headings, ...rows], () => false)
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 /** Returns the description of a disk, with the name `disk` that all JSON has for a disk's name. */

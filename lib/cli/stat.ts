@@ -1,5 +1,7 @@
+import { Option, type Command } from 'commander';
 import type { Connection } from '..';
 import { findDomain } from './domain';
+import { addHostOptions, withConnection, type HostValues } from './host-command';
 import { toJson } from './json';
 
 /**
@@ -18,30 +20,52 @@ const LINES = [
 /** The width of virsh's sentences, in columns. */
 const SENTENCE_WIDTH = 31;
 
-/** Runs `stat <domain> [disk]`: prints the counters of a disk, or their sum over all disks. */
-export function stat(
-  [domainText = '', disk = '']: string[],
-  { human, json }: { human?: boolean | undefined; json?: boolean | undefined },
-): (xen: Connection) => string {
-  return (xen) => {
-    const domain = findDomain(xen, domainText);
-    const { params } = domain.blockStatsFlags(disk, { bigint: true });
-    // virsh prints no line for a counter that the backend does not have
-    const counted = LINES.flatMap(({ field, name, sentence }) => {
-      const value = params.find((param) => param.field === field)?.value;
-      return value === undefined ? [] : [{ name, sentence, value }];
-    });
-    if (json === true) {
-      const { domid, name } = domain;
-      const counters = Object.fromEntries(counted.map((line) => [line.name, line.value]));
-      return toJson({ domid, domain: name, disk: disk === '' ? undefined : disk, ...counters });
-    }
-    if (human === true) {
-      const lines = counted.map(
-        (line) => ` ${line.sentence.padEnd(SENTENCE_WIDTH)} ${line.value}\n`,
-      );
-      return `Device: ${disk}\n${lines.join('')}`;
-    }
-    return counted.map((line) => `${disk} ${line.name} ${line.value}\n`).join('');
-  };
+interface StatValues extends HostValues {
+  readonly sectorSize: 'physical' | '512';
+  readonly human?: true;
+  readonly json?: true;
+}
+
+export function define(program: Command): void {
+  const command = program
+    .command('stat')
+    .description("print a disk's counters, as virsh domblkstat does")
+    .argument('<domain>')
+    .argument('[disk]', 'without it, the sum over all disks of the domain is printed')
+    .option('--human', 'print sentences, as virsh --human')
+    .addOption(
+      new Option('--sector-size <size>', "print libvirt's bytes (physical) or the true ones (512)")
+        .choices(['physical', '512'])
+        .default('physical'),
+    )
+    .option('--json', 'print JSON');
+  addHostOptions(command).action(
+    async (domain: string, disk: string | undefined, values: StatValues) => {
+      const sectorSize = values.sectorSize === '512' ? 512 : 'physical';
+      await withConnection(values, { sectorSize }, (xen) => {
+        process.stdout.write(stat(xen, domain, disk, values));
+      });
+    },
+  );
+}
+
+/** Returns the counters of a disk, or their sum over all disks. */
+function stat(xen: Connection, domainText: string, disk = '', { human, json }: StatValues): string {
+  const domain = findDomain(xen, domainText);
+  const { params } = domain.blockStatsFlags(disk, { bigint: true });
+  // virsh prints no line for a counter that the backend does not have
+  const counted = LINES.flatMap(({ field, name, sentence }) => {
+    const value = params.find((param) => param.field === field)?.value;
+    return value === undefined ? [] : [{ name, sentence, value }];
+  });
+  if (json === true) {
+    const { domid, name } = domain;
+    const counters = Object.fromEntries(counted.map((line) => [line.name, line.value]));
+    return toJson({ domid, domain: name, disk: disk === '' ? undefined : disk, ...counters });
+  }
+  if (human === true) {
+    const lines = counted.map((line) => ` ${line.sentence.padEnd(SENTENCE_WIDTH)} ${line.value}\n`);
+    return `Device: ${disk}\n${lines.join('')}`;
+  }
+  return counted.map((line) => `${disk} ${line.name} ${line.value}\n`).join('');
 }

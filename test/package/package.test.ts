@@ -113,9 +113,19 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('installs one dependency', () => {
+  test('installs two dependencies: one finds the binary, one parses the command line', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
-    expect(modules.sort()).toEqual(['node-gyp-build', 'xen-block-stats']);
+    expect(modules.sort()).toEqual(['commander', 'node-gyp-build', 'xen-block-stats']);
+  });
+
+  test('loads the parser of the command line for the command only', () => {
+    const source = `
+      for (const entry of ['', '/simulator', '/prometheus', '/opentelemetry']) {
+        require('xen-block-stats' + entry);
+      }
+      console.log(Object.keys(require.cache).some((path) => path.includes('commander')));
+    `;
+    expect(node('-e', source)).toBe('false\n');
   });
 
   test('has a binary that needs no newer glibc and libstdc++ than Node 20 does', () => {

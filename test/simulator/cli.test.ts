@@ -13,6 +13,8 @@ function cli(...args: string[]) {
   return { stdout, stderr, status };
 }
 
+const COMMANDS = ['list', 'stat', 'top', 'devid', 'serve'];
+
 /** The result of a command that prints this text and succeeds. */
 const printed = (stdout: string) => ({ stdout, stderr: '', status: 0 });
 
@@ -241,29 +243,71 @@ describe('xen-block-stats', () => {
   });
 
   describe('wrong usage', () => {
-    test.each([
-      [[], 'no command given'],
-      [['nonsense'], 'unknown command: nonsense'],
-      [['stat'], 'stat needs a domain'],
-      [['stat', 'a', 'b', 'c'], 'stat: unexpected argument c'],
-      [['list', 'a', 'b'], 'list: unexpected argument b'],
-      [['devid'], 'devid needs a disk name'],
-      [['list', '--nonsense'], "Unknown option '--nonsense'"],
-      [['stat', 'a', '--sector-size', '4096'], '--sector-size is physical or 512, not 4096'],
-      [['top', '--count', '0'], '--count is a whole number from 1, not 0'],
-      [['serve', '--names', 'xl'], '--names is xen or libvirt, not xl'],
-    ])('%j prints the usage, with status 2, before it connects', (args, message) => {
-      const { stdout, stderr, status } = cli(...args, '--xenstore', '/nonexistent');
-      expect(stderr).toContain(`xen-block-stats: ${message}\n\nUsage: xen-block-stats`);
-      expect({ stdout, status }).toEqual({ stdout: '', status: 2 });
+    test.each<[string[], string, string]>([
+      [[], 'no command given', 'xen-block-stats'],
+      [['nonsense'], "unknown command 'nonsense'", 'xen-block-stats'],
+      [['lst'], "unknown command 'lst' (Did you mean list?)", 'xen-block-stats'],
+      [['--demo', 'list'], "unknown option '--demo'", 'xen-block-stats'],
+      [['stat'], "missing required argument 'domain'", 'xen-block-stats stat'],
+      [
+        ['stat', 'a', 'b', 'c'],
+        "too many arguments for 'stat'. Expected 2 arguments but got 3.",
+        'xen-block-stats stat',
+      ],
+      [['devid'], "missing required argument 'name'", 'xen-block-stats devid'],
+      [['list', '--jsn'], "unknown option '--jsn' (Did you mean --json?)", 'xen-block-stats list'],
+      [['top', '--listen', ':1'], "unknown option '--listen'", 'xen-block-stats top'],
+      [['list', '--count', '3'], "unknown option '--count'", 'xen-block-stats list'],
+      [['devid', '--demo', 'xvda'], "unknown option '--demo'", 'xen-block-stats devid'],
+      [
+        ['stat', 'a', '--sector-size', '4096'],
+        "option '--sector-size <size>' argument '4096' is invalid. Allowed choices are physical, 512.",
+        'xen-block-stats stat',
+      ],
+      [
+        ['serve', '--names', 'xl'],
+        "option '--names <names>' argument 'xl' is invalid. Allowed choices are xen, libvirt.",
+        'xen-block-stats serve',
+      ],
+      [
+        ['serve', '--listen', 'localhost'],
+        "option '--listen <address>' argument 'localhost' is invalid. It must be an address and a port, as 127.0.0.1:9788.",
+        'xen-block-stats serve',
+      ],
+    ])('%j prints what is wrong, and where help is, with status 2', (args, message, program) => {
+      expect(cli(...args)).toEqual({
+        stdout: '',
+        stderr: `xen-block-stats: ${message}\ntry: ${program} --help\n`,
+        status: 2,
+      });
     });
   });
 
-  test('--help prints the usage, and -V the version', () => {
-    expect(cli('--help').stdout).toMatch(/^Usage: xen-block-stats <command>/);
+  describe('help', () => {
+    test('lists the commands with --help, and with the command help', () => {
+      const { stdout, stderr, status } = cli('--help');
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+      expect(stdout).toMatch(/^Usage: xen-block-stats \[options\] \[command\]/);
+      for (const name of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+      expect(cli('help').stdout).toBe(stdout);
+    });
+
+    test.each(COMMANDS)(
+      'lists the options of %s with --help, and with help and its name',
+      (name) => {
+        const { stdout, stderr, status } = cli(name, '--help');
+        expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+        expect(stdout).toContain(`Usage: xen-block-stats ${name} `);
+        expect(cli('help', name).stdout).toBe(stdout);
+      },
+    );
+  });
+
+  test('prints its version with --version and -V', () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       version: string;
     };
+    expect(cli('--version')).toEqual(printed(`${version}\n`));
     expect(cli('-V')).toEqual(printed(`${version}\n`));
   });
 

@@ -396,16 +396,16 @@ describe('top', () => {
     });
 
     test.each([
-      [['--by', 'guest'], '--by is disk or domain, not guest'],
-      [['--interval', '0'], '--interval is 0.1 to 86400 seconds, not 0'],
-      [['--interval', '1e1'], '--interval is 0.1 to 86400 seconds, not 1e1'],
-      [['--count', '0'], '--count is a whole number from 1, not 0'],
-      [['--count', '1.5'], '--count is a whole number from 1, not 1.5'],
-      [['--sort', 'size'], '--sort is one of domain disk r/s w/s '],
-      [['web1'], 'top: unexpected argument web1'],
+      [['--by', 'guest'], "'guest' is invalid. Allowed choices are disk, domain."],
+      [['--interval', '0'], "'0' is invalid. It must be 0.1 to 86400 seconds."],
+      [['--interval', '1e1'], "'1e1' is invalid. It must be 0.1 to 86400 seconds."],
+      [['--count', '0'], "'0' is invalid. It must be a whole number from 1."],
+      [['--count', '1.5'], "'1.5' is invalid. It must be a whole number from 1."],
+      [['--sort', 'size'], "'size' is invalid. Allowed choices are domain, disk, r/s, w/s, "],
+      [['web1'], "too many arguments for 'top'"],
     ])('refuses %j as wrong usage', (args, message) => {
       const { stderr, status } = run(...args);
-      expect(stderr).toContain(`xen-block-stats: ${message}`);
+      expect(stderr).toContain(message);
       expect(status).toBe(2);
     });
   });

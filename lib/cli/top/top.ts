@@ -1,34 +1,36 @@
+import type { Command } from 'commander';
 import type { Connection, DiskSet } from '../..';
+import { addHostOptions, withConnection } from '../host-command';
 import { Clock } from '../rates/clock';
 import { selectRows } from '../rates/rows';
 import { Sampler } from '../rates/sampler';
-import { printSamples, withDiskSet } from '../rates/sampling';
+import { printSamples, withDiskSet, type Printing } from '../rates/sampling';
 import { isUtf8Locale, type Style } from '../text';
-import { parseTopOptions, type TopOptions, type TopValues } from './options';
+import { addTopOptions, toTopOptions, type TopOptions, type TopValues } from './options';
 import { pageLength, renderScreen, type Picture } from './screen';
 import { Terminal } from './terminal';
 import { handleKey } from './view';
 
-/** Runs `top`: shows the rates of all disks, until a key, a signal or `--count` ends it. */
-export function top(_operands: string[], values: TopValues): (xen: Connection) => Promise<string> {
-  const options = parseTopOptions(values);
-  const { view, unit, count, isBatch, format } = options;
+export function define(program: Command): void {
+  const command = program
+    .command('top')
+    .description('show the rates of the disks that blkback serves, live');
+  addHostOptions(addTopOptions(command)).action(async (values: TopValues) => {
+    await withConnection(values, { isLive: true }, (xen) => top(xen, toTopOptions(values)));
+  });
+}
+
+/** Shows the rates of all disks, until a key, a signal or `--count` ends it. */
+async function top(xen: Connection, options: TopOptions): Promise<void> {
+  const { view, unit, count, format } = options;
   const { stdout } = process;
   // prints reports also on a terminal that cannot move its cursor
-  const isPlain = isBatch || !stdout.isTTY || process.env['TERM'] === 'dumb';
-  return async (xen) => {
-    await withDiskSet(xen, {}, (set, end) =>
-      isPlain
-        ? printSamples(
-            set,
-            { intervalMs: view.intervalMs, count },
-            { format, selection: view, unit },
-            end,
-          )
-        : showScreen(set, options, end),
-    );
-    return '';
-  };
+  const isScreen = format === undefined && stdout.isTTY && process.env['TERM'] !== 'dumb';
+  await withDiskSet(xen, {}, (set, end) => {
+    if (isScreen) return showScreen(set, options, end);
+    const printing: Printing = { format: format ?? 'text', selection: view, unit };
+    return printSamples(set, { intervalMs: view.intervalMs, count }, printing, end);
+  });
 }
 
 /** Shows a screen, and handles keys. */
