@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { parseDiskName } from '../disk-name';
 import { toJson } from './json';
+import { printError } from './print-error';
 
 export function define(program: Command): void {
   program
@@ -9,8 +10,18 @@ export function define(program: Command): void {
     .argument('<name...>', 'names such as xvda, sda1 or d536p37')
     .option('--json', 'print JSON')
     .action((names: string[], { json }: { json?: true }) => {
-      const devids = names.map((name) => ({ name, devid: parseDiskName(name) }));
-      const lines = devids.map((disk) => `${disk.name} ${disk.devid}\n`);
-      process.stdout.write(json === true ? toJson(devids) : lines.join(''));
+      const disks = names.flatMap(parse);
+      const lines = disks.map(({ name, devid }) => `${name} ${devid}\n`);
+      process.stdout.write(json === true ? toJson(disks) : lines.join(''));
     });
+}
+
+/** Returns a disk name with its devid. Prints an error if the name is invalid, and returns nothing. */
+function parse(name: string): { name: string; devid: number }[] {
+  try {
+    return [{ name, devid: parseDiskName(name) }];
+  } catch (error) {
+    printError((error as Error).message);
+    return [];
+  }
 }

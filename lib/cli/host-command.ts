@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { connect, type Connection, type SectorSize } from '..';
+import { XenError, connect, type Connection, type ConnectOptions, type SectorSize } from '..';
 
 /**
  * Timeout for finding all disks when a live command starts, in milliseconds. A disk takes 0.5 ms, and
@@ -40,7 +40,13 @@ export async function withConnection(
     demo === true ? await (await import('./demo-host.js')).startDemoHost(isLive) : undefined;
   try {
     const timeoutMs = isLive ? LIVE_TIMEOUT_MS : undefined;
-    const xen = connect({ xenstore, sysfs, ...host?.connectOptions, sectorSize, timeoutMs });
+    const xen = connectOrSuggestDemo({
+      xenstore,
+      sysfs,
+      ...host?.connectOptions,
+      sectorSize,
+      timeoutMs,
+    });
     try {
       await act(xen);
     } finally {
@@ -48,5 +54,17 @@ export async function withConnection(
     }
   } finally {
     await host?.stop();
+  }
+}
+
+/** Connects to the host. The error for an unreachable xenstored names `--demo`. */
+function connectOrSuggestDemo(options: ConnectOptions): Connection {
+  try {
+    return connect(options);
+  } catch (error) {
+    // xenstored can also refuse a request after it has accepted the connection
+    const isUnreachable = error instanceof XenError && error.syscall === 'connect';
+    if (!isUnreachable) throw error;
+    throw new Error(`${error.message} (to try the command without Xen: --demo)`, { cause: error });
   }
 }

@@ -96,7 +96,9 @@ describe('xen-block-stats', () => {
     test('prints the sum without a disk, and warns of the disk whose bytes libvirt multiplies', () => {
       const { stdout, stderr, status } = cli('stat', '1', ...hostOptions);
       expect(stdout.split('\n').slice(0, 2)).toEqual([' rd_req 67', ' rd_bytes 4239360']);
-      expect(stderr).toMatch(/^xen-block-stats: libvirt's bytes are 8 times .* xvdb .*\n$/);
+      expect(stderr).toMatch(
+        /^xen-block-stats: libvirt's bytes are 8 times .* xvdb .*; --sector-size 512 gives true bytes\n$/,
+      );
       expect(status).toBe(0);
     });
 
@@ -227,16 +229,17 @@ describe('xen-block-stats', () => {
       });
     });
 
-    test('of devid names the invalid disk name', () => {
-      const { stderr, status } = cli('devid', 'xvda', 'vda');
+    test('of devid names the invalid disk name, and the devids of the other names are printed', () => {
+      const { stdout, stderr, status } = cli('devid', 'xvda', 'vda', 'sda1');
+      expect(stdout).toBe('xvda 51712\nsda1 2049\n');
       expect(stderr).toMatch(/^xen-block-stats: invalid disk name: "vda" .*\n$/);
       expect(status).toBe(1);
     });
 
-    test('of a missing xenstored gives the errno of the connection', () => {
+    test('of an unreachable xenstored gives the errno of the connection, and names --demo', () => {
       const { stderr, status } = cli('list', '--xenstore', '/nonexistent');
       expect(stderr).toMatch(
-        /^xen-block-stats: cannot connect to xenstored at \/nonexistent: ENOENT .*\n$/,
+        /^xen-block-stats: cannot connect to xenstored at \/nonexistent: ENOENT .* \(to try the command without Xen: --demo\)\n$/,
       );
       expect(status).toBe(1);
     });
@@ -311,12 +314,55 @@ describe('xen-block-stats', () => {
     expect(cli('-V')).toEqual(printed(`${version}\n`));
   });
 
-  test('ends without an error when the reader of its pipe ends', () => {
-    const { stderr, status } = spawnSync(
-      'sh',
-      ['-c', `'${process.execPath}' dist/cli/main.js list ${hostOptions.join(' ')} | true`],
-      { encoding: 'utf8', cwd: ROOT },
-    );
-    expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+  describe('the exit status', () => {
+    /** Runs a script of bash, in which `xbs` runs the command line, and 4 is a pipe whose reader has ended. */
+    function bash(script: string) {
+      const start = `xbs() { '${process.execPath}' '${MAIN}' "$@"; }
+        exec 4> >(:); wait $!\n`;
+      const { stdout, stderr, status } = spawnSync('bash', ['-c', start + script], {
+        encoding: 'utf8',
+        env: { ...process.env, HOST: hostOptions.join(' ') },
+        timeout: 50_000,
+      });
+      return { stdout, stderr, status };
+    }
+
+    const WRITERS = [
+      'list $HOST',
+      'list --demo --json',
+      'stat web1 xvda $HOST',
+      'devid xvda',
+      'top --batch --count 2 --interval 0.1 $HOST',
+      'top --batch --demo --interval 0.1',
+      'serve --listen 127.0.0.1:0 $HOST',
+      'help',
+      'top --help',
+      '--version',
+    ];
+
+    test.each(WRITERS)('of %s is 1 when a write fails, with an error in one line', (command) => {
+      expect(bash(`xbs ${command} > /dev/full`)).toEqual({
+        stdout: '',
+        stderr: 'xen-block-stats: cannot write to stdout: ENOSPC\n',
+        status: 1,
+      });
+    });
+
+    test.each(WRITERS)('of %s is 0 when the reader of its pipe has ended', (command) => {
+      expect(bash(`xbs ${command} >&4`)).toEqual(printed(''));
+    });
+
+    test.each([
+      ['top --sort foo', 2],
+      ['lst', 2],
+      ['list --xenstore /nonexistent', 1],
+      ['devid xvda foo', 1],
+    ])('of %s is always %d, also when its messages cannot be printed', (command, status) => {
+      const { stdout } = bash(`
+        xbs ${command} > /dev/null 2> /dev/full; echo $?
+        xbs ${command} > /dev/null 2>&4; echo $?
+        xbs ${command} >&4 2>&4; echo $?`);
+      expect(stdout).toBe(`${status}\n`.repeat(3));
+    });
   });
 });
