@@ -5,7 +5,7 @@ import { Command } from 'commander';
 /** The modules of the commands, in the order of the help. */
 const MODULES: Record<string, string> = {
   list: './list',
-  stat: './stat',
+  stat: './stat/stat',
   top: './top/top',
   devid: './devid',
   serve: './serve',

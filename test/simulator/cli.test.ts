@@ -115,14 +115,80 @@ describe('xen-block-stats', () => {
       expect(stderr).toBe('');
     });
 
-    test('prints JSON with --json, with all 64 bits of a counter', () => {
-      const { stdout } = cli('stat', 'web1', 'xvda', '--json', ...hostOptions);
-      expect(stdout).toContain('"wr_bytes": 9223372036854775296');
-      expect(JSON.parse(stdout)).toMatchObject({
-        domid: 1,
-        domain: 'web1',
-        disk: 'xvda',
-        rd_req: 67,
+    test('prints JSON with --json: the names of the interface, and all 64 bits of a counter', () => {
+      const { stdout } = cli('stat', 'web1', '51712', '--json', ...hostOptions);
+      expect(stdout).toContain('"wrBytes": 9223372036854775296');
+      expect(JSON.parse(stdout)).toEqual({
+        ...{ domid: 1, domain: 'web1', disk: 'xvda' },
+        ...{ rdReq: 67, rdBytes: 4206592, wrReq: 129, wrBytes: 2 ** 63, flushReq: 1, ooReq: 0 },
+      });
+    });
+
+    test('leaves disks that cannot be read out of the sum with --partial, and tells of them', () => {
+      const message =
+        'unsupported disk driver qemu (disk xvda of domain 17 is served by qdisk, not by blkback)';
+      const { stdout, stderr, status } = cli('stat', '17', '--partial', ...hostOptions);
+      expect(stdout).toContain(' rd_req 0\n');
+      expect(stderr).toBe(`xen-block-stats: xvda is not in the sum: ${message}\n`);
+      expect(status).toBe(0);
+      expect(
+        JSON.parse(cli('stat', '17', '--partial', '--json', ...hostOptions).stdout),
+      ).toMatchObject({
+        rdReq: 0,
+        skipped: [{ disk: 'xvda', code: 'ERR_XEN_UNSUPPORTED_DRIVER', message }],
+      });
+    });
+
+    describe('with an interval', () => {
+      /** The rows of each report, without figures. */
+      const rowsOf = (stdout: string) =>
+        stdout
+          .split('\n\n')
+          .filter((report) => report !== '')
+          .map((report) =>
+            report
+              .split('\n')
+              .slice(2)
+              .map((line) => line.split(/ +/).slice(0, 2).join(' ')),
+          );
+
+      test.each([
+        [
+          ['xvda', '0.1', '2'],
+          ['web1 xvda', 'total 1'],
+        ],
+        [
+          ['51712', '0.1', '2'],
+          ['web1 xvda', 'total 1'],
+        ],
+        [
+          ['', '0.1', '2'],
+          ['web1 xvda', 'web1 xvdb', 'total 2'],
+        ],
+        [
+          ['0.1', '2'],
+          ['web1 xvda', 'web1 xvdb', 'total 2'],
+        ],
+      ])('%j prints the rates of each interval, as top --batch does', (operands, rows) => {
+        const { stdout, stderr, status } = cli('stat', 'web1', ...operands, ...hostOptions);
+        expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+        expect(rowsOf(stdout)).toEqual([rows, rows]);
+      });
+
+      test('prints rates in megabytes with -m, with units with -h, and JSON with --json', () => {
+        const rates = (...options: string[]) =>
+          cli('stat', 'web1', 'xvda', '0.1', '1', ...options, ...hostOptions).stdout;
+        expect(rates('-m')).toMatch(/ rMB\/s +wMB\/s .*\nweb1 +xvda( +0\.00){10}\n/);
+        expect(rates('-h')).toMatch(/\nweb1 +xvda +0\.00 +0\.00 +0\.00 B\/s /);
+        expect(JSON.parse(rates('--json'))).toMatchObject({
+          disks: [{ domain: 'web1', disk: 'xvda', rPerSec: 0 }],
+        });
+      });
+
+      test('fails if the disk cannot be read', () => {
+        const { stderr, status } = cli('stat', '17', 'xvda', '1', ...hostOptions);
+        expect(stderr).toMatch(/^xen-block-stats: unsupported disk driver qemu .*\n$/);
+        expect(status).toBe(1);
       });
     });
 
@@ -253,13 +319,44 @@ describe('xen-block-stats', () => {
       [['--demo', 'list'], "unknown option '--demo'", 'xen-block-stats'],
       [['stat'], "missing required argument 'domain'", 'xen-block-stats stat'],
       [
-        ['stat', 'a', 'b', 'c'],
-        "too many arguments for 'stat'. Expected 2 arguments but got 3.",
+        ['stat', 'a', 'b', '1', '2', '3'],
+        "too many arguments for 'stat'. Expected 4 arguments but got 5.",
         'xen-block-stats stat',
       ],
       [['devid'], "missing required argument 'name'", 'xen-block-stats devid'],
       [['list', '--jsn'], "unknown option '--jsn' (Did you mean --json?)", 'xen-block-stats list'],
-      [['top', '--listen', ':1'], "unknown option '--listen'", 'xen-block-stats top'],
+      [
+        ['stat', 'a', 'xvda', '0'],
+        "the interval '0' is invalid. It must be 0.1 to 86400 seconds.",
+        'xen-block-stats stat',
+      ],
+      [
+        ['stat', 'a', '5', 'xvda'],
+        "the count 'xvda' is invalid. It must be a whole number from 1.",
+        'xen-block-stats stat',
+      ],
+      [['stat', 'a', '5', '1', '1'], 'too many arguments: 1', 'xen-block-stats stat'],
+      [
+        ['stat', 'a', 'xvda', '--partial'],
+        "option '--partial' is for the sum over all disks",
+        'xen-block-stats stat',
+      ],
+      [
+        ['stat', 'a', '5', '--sector-size', '512'],
+        "option '--sector-size' is not for rates",
+        'xen-block-stats stat',
+      ],
+      [
+        ['stat', 'a', '-m'],
+        "option '--megabytes' is for rates: give an interval",
+        'xen-block-stats stat',
+      ],
+      [
+        ['top', '--json', '-m'],
+        "option '--json' cannot be used with option '-m, --megabytes'",
+        'xen-block-stats top',
+      ],
+      [['top', '--sector-size', '512'], "unknown option '--sector-size'", 'xen-block-stats top'],
       [['list', '--count', '3'], "unknown option '--count'", 'xen-block-stats list'],
       [['devid', '--demo', 'xvda'], "unknown option '--demo'", 'xen-block-stats devid'],
       [

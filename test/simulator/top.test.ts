@@ -354,6 +354,67 @@ describe('top', () => {
       ]);
     });
 
+    test('prints a line of JSON for each sample with --json, from the first interval on', () => {
+      const { stdout, stderr, status } = run('--json', '--count', '2', '--sort', 'r/s');
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+      const samples = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { timestamp: string; disks: { rPerSec: number }[] });
+      expect(samples).toHaveLength(2);
+      for (const { timestamp, disks } of samples) {
+        expect(new Date(timestamp).toISOString()).toBe(timestamp);
+        expect(disks[0]).toMatchObject({ domid: 1, domain: 'web1', disk: 'xvdb' });
+        expect(disks[0]?.rPerSec).toBeGreaterThan(0);
+        expect(disks).toHaveLength(3);
+      }
+    });
+
+    test('prints the names of the fields once with --csv, and a line for each disk and sample', () => {
+      const { stdout, stderr, status } = run('--csv', '--count', '2', '--filter', 'web1');
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+      const lines = stdout.split('\n');
+      expect(lines[0]).toMatch(/^timestamp,domid,domain,disk,rPerSec,.*,ooPerSec,note$/);
+      expect(lines.slice(1).map((line) => line.split(',').slice(1, 4).join())).toEqual([
+        ...['1,web1,xvdb', '1,web1,xvda'],
+        ...['1,web1,xvdb', '1,web1,xvda'],
+        '',
+      ]);
+    });
+
+    test('tells of disks that cannot be read in every format', async () => {
+      const xapi = await SimulatedHost.start({
+        toolstack: 'xapi',
+        guests: [
+          {
+            name: 'win',
+            disks: [
+              { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' },
+              { name: 'xvdb', source: '/dev/sm/2', kind: 'vbd3' },
+            ],
+          },
+        ],
+      });
+      const { xenstore, sysfs } = xapi.connectOptions;
+      const options = ['--xenstore', xenstore, '--sysfs', sysfs];
+      try {
+        const message = '2 disks of tapdisk are not shown';
+        expect(run('--count', '1', ...options).stdout).toContain(`\n${message}\n\n`);
+        expect(run('--csv', '--count', '1', ...options).stderr).toBe(
+          `xen-block-stats: ${message}\n`,
+        );
+        expect(JSON.parse(run('--json', '--count', '1', ...options).stdout)).toMatchObject({
+          disks: [],
+          unsupported: [
+            { domid: 1, domain: 'win', disk: 'xvda', driver: 'tap' },
+            { domid: 1, domain: 'win', disk: 'xvdb', driver: 'tap' },
+          ],
+        });
+      } finally {
+        await xapi.stop();
+      }
+    });
+
     testTmux('prints reports in a terminal with --batch', async () => {
       tmux = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
       const before = tmux.modes();
