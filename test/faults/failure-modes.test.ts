@@ -28,9 +28,9 @@ function listTests(): string[] {
     .map(({ fullName }) => fullName.replace(/ \(needs [^)]*\)/, ''));
 }
 
-/** Returns the last column of docs/reliability.md's rows; of a row without a test, the row. */
+/** Returns the last column of docs/failure-modes.md's rows; of a row without a test, the row. */
 function listRows(): string[] {
-  const lines = readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8').split('\n');
+  const lines = readFileSync(join(ROOT, 'docs/failure-modes.md'), 'utf8').split('\n');
   return lines
     .filter((line) => line.startsWith('|') && !/^\| (fault|---)/.test(line))
     .map((line) => /\| `([^`]+)` +\|$/.exec(line)?.[1] ?? line);
@@ -41,7 +41,7 @@ function matches(row: string, test: string): boolean {
   return new RegExp(`^${parts.join('.+')}$`).test(test);
 }
 
-test('docs/reliability.md has a row for each test of the campaign, and a test for each row', () => {
+test('docs/failure-modes.md has a row for each test of the campaign, and a test for each row', () => {
   const tests = listTests();
   const rows = listRows();
   expect(tests.length).toBeGreaterThan(0);
