@@ -5,6 +5,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Connection } from '..';
 import { MetricsText, type MetricNames } from '../metrics/prometheus';
 import { addHostOptions, withConnection, type HostValues } from './host-command';
+import { describeUnsupported } from './rates/unsupported';
 
 const DEFAULT_LISTEN = '127.0.0.1:9788';
 
@@ -62,6 +63,8 @@ async function serve(
   const ended = endSignal();
   await startListening(server, listen);
   process.stdout.write(`listening on http://${formatAddress(server.address() as AddressInfo)}\n`);
+  const hidden = describeUnsupported(set.unsupported);
+  if (hidden !== '') process.stderr.write(`xen-block-stats: ${hidden}\n`);
   await ended;
   await closeServer(server);
   set.close();

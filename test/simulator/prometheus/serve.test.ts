@@ -263,6 +263,15 @@ needing('promtool').test('escapes the values of labels', async () => {
   expect(promtool(['check', 'metrics'], text)).toBe('');
 });
 
+test('says at its start how many disks cannot be read', async () => {
+  const disk = { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' as const };
+  const host = stopLater(
+    await SimulatedHost.start({ toolstack: 'xapi', guests: [{ name: 'win', disks: [disk] }] }),
+  );
+  const exporter = await Exporter.start(host.connectOptions);
+  expect((await exporter.stop()).stderr).toBe('xen-block-stats: 1 disk of tapdisk is not shown\n');
+});
+
 test('reports that xenstored cannot be reached', () => {
   const { stderr, status } = runFailing('--xenstore', '/nonexistent');
   expect(stderr).toMatch(
