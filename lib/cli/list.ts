@@ -6,7 +6,7 @@ import { addHostOptions, withConnection, type HostValues } from './host-command'
 import { toJson } from './json';
 import { formatSize } from './rates/units';
 import { formatTable, toField } from './table';
-import { isUtf8Locale } from './text';
+import { takesUtf8 } from './text';
 
 /** The names of xenbus' states, by their numbers. */
 const STATES = [
@@ -70,7 +70,7 @@ function list(xen: Connection, domain: string | undefined, isJson: boolean): str
       })),
     );
   }
-  const style = { utf8: isUtf8Locale() };
+  const style = { utf8: takesUtf8() };
   const rows = listed.flatMap(({ domain: { domid, name }, disks }) => {
     const cells =
       disks.length === 0

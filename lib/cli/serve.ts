@@ -62,9 +62,9 @@ async function serve(
   const server = createServer(handleRequests(new MetricsText(set, { names })));
   const ended = endSignal();
   await startListening(server, listen);
-  process.stdout.write(`listening on http://${formatAddress(server.address() as AddressInfo)}\n`);
+  const url = `http://${formatAddress(server.address() as AddressInfo)}`;
   const hidden = describeUnsupported(set.unsupported);
-  if (hidden !== '') process.stderr.write(`xen-block-stats: ${hidden}\n`);
+  process.stdout.write(`listening on ${url}\n${hidden === '' ? '' : `${hidden}\n`}`);
   await ended;
   await closeServer(server);
   set.close();

@@ -1,7 +1,7 @@
-import { textWidth, toPrintable } from './text';
+import { textWidth, toPrintable, type Style } from './text';
 
 /** Formats a text as one field: printable, and in quotes if it is empty or has blanks or quotes. */
-export function toField(text: string, style: { readonly utf8: boolean }): string {
+export function toField(text: string, style: Pick<Style, 'utf8'>): string {
   const printable = toPrintable(text, style);
   return /^$|[\s"]/u.test(printable) ? `"${printable.replaceAll('"', '""')}"` : printable;
 }

@@ -54,8 +54,12 @@ export function fit(text: string, width: number, { utf8 }: Pick<Style, 'utf8'>):
   return `${kept}${utf8 ? '…' : '~'}`.padEnd(kept.length + width - textWidth(kept));
 }
 
-/** Returns whether the locale's encoding is UTF-8, by the C library's order of the variables. */
-export function isUtf8Locale(): boolean {
+/**
+ * Returns whether stdout takes UTF-8: a file or a pipe does, and a terminal if that is the locale's encoding,
+ * by the C library's order of the variables.
+ */
+export function takesUtf8(): boolean {
+  if (!process.stdout.isTTY) return true;
   const { LC_ALL, LC_CTYPE, LANG } = process.env;
   return /utf-?8/i.test([LC_ALL, LC_CTYPE, LANG].find((it) => it !== undefined && it !== '') ?? '');
 }

@@ -248,10 +248,7 @@ describe('xen-block-stats', () => {
         name: '数据 ünï',
         disks: [{ name: 'xvda', source: '/dev/vg/x' }],
       });
-      const { stdout } = spawnSync(process.execPath, [MAIN, 'list', ...hostOptions], {
-        encoding: 'utf8',
-        env: { ...process.env, LC_ALL: 'C.UTF-8' },
-      });
+      const { stdout } = cli('list', ...hostOptions);
       await host.removeGuest(domid);
       const [headings, ...lines] = stdout.split('\n');
       expect(headings).toMatch(/^DOMID {2}DOMAIN {6}DISK /);

@@ -30,7 +30,7 @@ export function formatJsonLine({ time, rows, unsupported }: Sample, selection: S
     timestamp: time.toISOString(),
     [by === 'disk' ? 'disks' : 'domains']: records,
     unsupported: filterUnsupported(unsupported, selection.filter).map(
-      ({ domid, domain, name, driver }) => ({ domid, domain, disk: name, driver }),
+      ({ domid, domain = String(domid), name, driver }) => ({ domid, domain, disk: name, driver }),
     ),
   })}\n`;
 }

@@ -1,5 +1,5 @@
 import { formatTable, toField } from '../table';
-import { isUtf8Locale } from '../text';
+import type { Style } from '../text';
 import { COLUMNS } from './figures';
 import { filterRows, selectRows, totalRow, type Row, type Selection } from './rows';
 import type { Sample } from './sampler';
@@ -14,8 +14,8 @@ export function formatReport(
   { time, rows, unsupported }: Sample,
   selection: Selection,
   unit: Unit,
+  style: Pick<Style, 'utf8'>,
 ): string {
-  const style = { utf8: isUtf8Locale() };
   const toCells = ({ domain, disk, figures, note }: Row) => [
     toField(domain, style),
     toField(disk, style),

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection, DiskSet, DiskSetOptions } from '../..';
+import { takesUtf8 } from '../text';
 import { Clock } from './clock';
 import { csvHeader, formatCsv, formatJsonLine } from './records';
 import { formatReport } from './report';
@@ -28,7 +29,7 @@ export interface Printing {
 /** Calls a function with a set of disks. A signal aborts `end`, and is the exit status. */
 export async function withDiskSet(
   xen: Connection,
-  options: DiskSetOptions,
+  filter: DiskSetOptions['filter'],
   act: (set: DiskSet, end: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const end = new AbortController();
@@ -37,7 +38,7 @@ export async function withDiskSet(
     end.abort();
   };
   for (const signal of END_SIGNALS) process.once(signal, onSignal);
-  const set = await xen.diskSet({ filter: options.filter });
+  const set = await xen.diskSet({ filter });
   try {
     await act(set, end.signal);
   } finally {
@@ -79,6 +80,6 @@ function format(sample: Sample, { format, selection, unit }: Printing): string {
     case 'csv':
       return formatCsv(sample, selection);
     case 'text':
-      return formatReport(sample, selection, unit);
+      return formatReport(sample, selection, unit, { utf8: takesUtf8() });
   }
 }

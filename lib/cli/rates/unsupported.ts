@@ -10,7 +10,7 @@ const PROGRAMS: Readonly<Record<Exclude<DiskDriver, 'phy'>, string>> = {
 
 /** Returns the disks that the filter selects. */
 export function filterUnsupported(disks: readonly DiskInfo[], filter: string): DiskInfo[] {
-  return disks.filter(({ domid, domain, name }) => matches(filter, domain ?? String(domid), name));
+  return disks.filter(({ domid, domain = String(domid), name }) => matches(filter, domain, name));
 }
 
 /** Says how many disks are not shown: `2 disks of tapdisk are not shown`. Empty if there are none. */

@@ -111,7 +111,7 @@ async function printRates(
     selection: { by: 'disk', sort: 'disk', isReversed: false, filter: '' },
     unit: toUnit(values),
   };
-  await withDiskSet(xen, { filter }, (set, end) => printSamples(set, schedule, printing, end));
+  await withDiskSet(xen, filter, (set, end) => printSamples(set, schedule, printing, end));
 }
 
 /** Parses the operands after the domain: a disk, unless the first one is an interval. */

@@ -5,7 +5,7 @@ import { Clock } from '../rates/clock';
 import { selectRows } from '../rates/rows';
 import { Sampler } from '../rates/sampler';
 import { printSamples, withDiskSet, type Printing } from '../rates/sampling';
-import { isUtf8Locale, type Style } from '../text';
+import { takesUtf8, type Style } from '../text';
 import { addTopOptions, toTopOptions, type TopOptions, type TopValues } from './options';
 import { pageLength, renderScreen, type Picture } from './screen';
 import { Terminal } from './terminal';
@@ -26,7 +26,7 @@ async function top(xen: Connection, options: TopOptions): Promise<void> {
   const { stdout } = process;
   // prints reports also on a terminal that cannot move its cursor
   const isScreen = format === undefined && stdout.isTTY && process.env['TERM'] !== 'dumb';
-  await withDiskSet(xen, {}, (set, end) => {
+  await withDiskSet(xen, undefined, (set, end) => {
     if (isScreen) return showScreen(set, options, end);
     const printing: Printing = { format: format ?? 'text', selection: view, unit };
     return printSamples(set, { intervalMs: view.intervalMs, count }, printing, end);
@@ -40,7 +40,7 @@ async function showScreen(
   end: AbortSignal,
 ): Promise<void> {
   const { stdin, stdout } = process;
-  const style: Style = { utf8: isUtf8Locale(), colours: stdout.hasColors() };
+  const style: Style = { utf8: takesUtf8(), colours: stdout.hasColors() };
   const sampler = new Sampler(set);
   const clock = new Clock(firstView.intervalMs);
   const terminal = new Terminal(stdin, stdout);

@@ -268,8 +268,8 @@ test('says at its start how many disks cannot be read', async () => {
   const host = stopLater(
     await SimulatedHost.start({ toolstack: 'xapi', guests: [{ name: 'win', disks: [disk] }] }),
   );
-  const exporter = await Exporter.start(host.connectOptions);
-  expect((await exporter.stop()).stderr).toBe('xen-block-stats: 1 disk of tapdisk is not shown\n');
+  const { url, greeting } = stopLater(await Exporter.start(host.connectOptions));
+  expect(greeting).toBe(`listening on ${url}\n1 disk of tapdisk is not shown\n`);
 });
 
 test('reports that xenstored cannot be reached', () => {

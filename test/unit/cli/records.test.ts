@@ -49,7 +49,7 @@ describe('a line of JSON', () => {
       ],
       unsupported: [
         { domid: 3, domain: 'mail', disk: 'xvdb', driver: 'tap' },
-        { domid: 4, disk: 'xvda', driver: 'qemu' },
+        { domid: 4, domain: '4', disk: 'xvda', driver: 'qemu' },
       ],
     });
   });

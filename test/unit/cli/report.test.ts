@@ -33,17 +33,8 @@ const SAMPLE: Sample = {
 };
 
 describe('a report', () => {
-  const { LC_ALL } = process.env;
-  beforeAll(() => {
-    process.env['LC_ALL'] = 'C.UTF-8';
-  });
-  afterAll(() => {
-    if (LC_ALL === undefined) delete process.env['LC_ALL'];
-    else process.env['LC_ALL'] = LC_ALL;
-  });
-
   test('has the time, headings, rows, their total, and the number of disks that cannot be read', () => {
-    expect(formatReport(SAMPLE, SELECTION, 'kB')).toBe(
+    expect(formatReport(SAMPLE, SELECTION, 'kB', { utf8: true })).toBe(
       `2026-01-02T03:04:05.678Z
 DOMAIN    DISK    r/s    w/s   rkB/s   wkB/s  rareq-sz  wareq-sz   f/s  d/s  oo/s     kB/s
 东京      xvda  50.00  25.00  800.00  200.00     16.00      8.00  0.00    -  0.00  1000.00
@@ -58,7 +49,7 @@ total     3     60.00  30.00  960.00  240.00     16.00      8.00  0.00    -  0.0
 
   test('has throughput in megabytes, or with a unit for each figure', () => {
     const total = (unit: 'MB' | 'human') =>
-      formatReport(SAMPLE, SELECTION, unit)
+      formatReport(SAMPLE, SELECTION, unit, { utf8: true })
         .split('\n')
         .filter((line) => /^(DOMAIN|total)/.test(line))
         .map((line) => line.trim().split(/ {2,}/).slice(4, 7));
