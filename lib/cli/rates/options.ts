@@ -34,7 +34,7 @@ export function toUnit({ megabytes, human }: UnitValues): Unit {
 /** Returns an interval in milliseconds. */
 export function parseInterval(text: string): number {
   const seconds = /^[0-9]*\.?[0-9]+$/.test(text) ? Number(text) : NaN;
-  if (seconds >= MIN_SECONDS && seconds <= MAX_SECONDS) return seconds * 1000;
+  if (seconds >= MIN_SECONDS && seconds <= MAX_SECONDS) return Math.round(seconds * 1000);
   throw new InvalidArgumentError(`It must be ${MIN_SECONDS} to ${MAX_SECONDS} seconds.`);
 }
 

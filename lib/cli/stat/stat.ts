@@ -15,6 +15,10 @@ import { formatCounters, formatJson, formatSentences, readCounters } from './cou
 /** The smallest devid of a disk's name, that of hda. A smaller number after the domain is an interval. */
 const MIN_DEVID = 768;
 
+const HELP = `
+A number below ${MIN_DEVID} directly after the domain is an interval, not a disk.
+`;
+
 interface StatValues extends HostValues, UnitValues {
   readonly partial?: true;
   readonly sectorSize: 'physical' | '512';
@@ -50,6 +54,7 @@ export function define(program: Command): void {
       'human',
     ]),
   );
+  command.addHelpText('after', HELP);
   addHostOptions(command).action(
     async (
       domain: string,
