@@ -19,7 +19,7 @@ const NOT_CORE = /^(cli|metrics|simulator)\//;
 const PROJECTS = ['unit', 'simulator', 'integration', 'faults'];
 /** The suites of what uses the core or is not in dist/, and those that take minutes. */
 const OTHER_SUITES =
-  /top|cli|prometheus|opentelemetry|simulator-|proxy|imports|documents|reliability|hot-path|churn/;
+  /top|cli|prometheus|opentelemetry|simulator-|proxy|imports|documents|reliability|hot-path|churn|process/;
 
 interface Suite {
   readonly path: string;
