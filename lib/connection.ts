@@ -124,7 +124,7 @@ export class Connection {
   async diskSet(options?: DiskSetOptions): Promise<DiskSet | DiskSet<bigint>>;
   async diskSet(options?: DiskSetOptions): Promise<DiskSet | DiskSet<bigint>> {
     this.#xenstore.checkOpen();
-    const set = new DiskSet(this.#host, options, () => this.#sets.delete(ref));
+    const set = new DiskSet(this.#host, options);
     const ref = new WeakRef<{ close: () => void }>(set);
     for (const other of this.#sets) if (other.deref() === undefined) this.#sets.delete(other);
     this.#sets.add(ref);

@@ -175,7 +175,8 @@ export class DomainDisks implements DiskOwner {
 class OpenedVbd {
   /** Why they are not open; 0 if they are. */
   readonly failure: number;
-  #vbd: Vbd | undefined;
+  readonly #vbd: Vbd;
+  #isReleased = false;
 
   constructor(vbd: Vbd) {
     this.#vbd = vbd;
@@ -184,13 +185,11 @@ class OpenedVbd {
 
   /** Hands them over to a disk. */
   release(): Vbd {
-    const vbd = this.#vbd;
-    if (vbd === undefined) throw new Error('these statistics have been handed over');
-    this.#vbd = undefined;
-    return vbd;
+    this.#isReleased = true;
+    return this.#vbd;
   }
 
   close(): void {
-    this.#vbd?.close();
+    if (!this.#isReleased) this.#vbd.close();
   }
 }

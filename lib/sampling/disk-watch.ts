@@ -6,7 +6,7 @@ import type { VbdSet } from '../native';
 import { xenstoreError } from '../xenstore/client';
 import type { DiskInfo } from '../xenstore/disks';
 import { toDomids } from '../xenstore/domains';
-import { WatchingClient, closedError } from '../xenstore/watching-client';
+import { WatchingClient } from '../xenstore/watching-client';
 import { DiskScanner } from './disk-scanner';
 
 /** The delay of a retry after a failed scan, in milliseconds. It doubles with each failure, up to the longest. */
@@ -29,10 +29,7 @@ export class DiskWatch {
   #isScanning = false;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
-  #keepsAlive = false;
   #isClosed = false;
-  /** Rejects {@link DiskWatch.start}. */
-  #abort: (error: XenError) => void = () => undefined;
 
   /**
    * @param vbds - takes the statistics of the disks that are found.
@@ -62,23 +59,20 @@ export class DiskWatch {
    */
   async start(): Promise<void> {
     const timeoutMs = this.#timeoutMs;
-    const aborted = new Promise<never>((_resolve, reject) => {
-      this.#abort = reject;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(xenstoreError({ failure: 'timeout', errno: constants.errno.ETIMEDOUT }, timeoutMs));
+      }, timeoutMs);
     });
-    const timer = setTimeout(() => {
-      const error = xenstoreError(
-        { failure: 'timeout', errno: constants.errno.ETIMEDOUT },
-        timeoutMs,
-      );
-      this.#abort(error);
-    }, timeoutMs);
     this.#isScanning = true;
     try {
-      await Promise.race([aborted, this.#scanFirst()]);
+      await Promise.race([deadline, this.#scanFirst()]);
     } finally {
       clearTimeout(timer);
       this.#isScanning = false;
     }
+    this.#client.checkOpen();
     const filterError = this.#scanner.takeFilterError();
     if (filterError !== undefined) throw filterError.error;
     this.#scanNext();
@@ -97,17 +91,13 @@ export class DiskWatch {
 
   /** Sets whether the watch keeps the process alive. */
   keepAlive(alive: boolean): void {
-    this.#keepsAlive = alive;
     this.#client.keepAlive(alive);
-    if (alive) this.#retry?.ref();
-    else this.#retry?.unref();
   }
 
   close(): void {
     this.#isClosed = true;
     this.#client.close();
     clearTimeout(this.#retry);
-    this.#abort(closedError());
   }
 
   #onEvents(changed: readonly string[], lost: boolean): void {
@@ -177,7 +167,7 @@ export class DiskWatch {
       self.#retry = undefined;
       self.#scanNext();
     }, this.#retryMs);
-    if (!this.#keepsAlive) this.#retry.unref();
+    this.#retry.unref();
     this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS);
   }
 
