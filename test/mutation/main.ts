@@ -48,10 +48,11 @@ function generate(seed: number): () => number {
 /** Selects one of each run of successive mutants, so that they are spread over all files. */
 function select(mutants: readonly Mutant[]): Mutant[] {
   const [count, random] = [Math.min(WANTED, mutants.length), generate(SEED)];
-  const indexes = Array.from({ length: count }, (_, i) =>
-    Math.floor(((i + random()) * mutants.length) / count),
-  );
-  return indexes.flatMap((i) => mutants[i] ?? []);
+  const first = (run: number) => Math.floor((run * mutants.length) / count);
+  return Array.from({ length: count }, (_, i) => i).flatMap((i) => {
+    const [from, to] = [first(i), first(i + 1)];
+    return mutants[from + Math.floor(random() * (to - from))] ?? [];
+  });
 }
 
 /** Calls a function for each item. Each copy has one item at a time. */

@@ -117,7 +117,12 @@ describeOnHosts('on', (start) => {
       'bytes of libvirt’s that do not fit in 64 bits are an error: "%s"',
       async (path) => {
         await host.setCounters(domid, 'xvdb', { wr_sect: 2n ** 53n });
-        const refused = error('ERR_XEN_STATS_UNAVAILABLE', { domid, disk: path });
+        const what = path === '' ? 'all disks' : 'disk xvdb';
+        const refused = error('ERR_XEN_STATS_UNAVAILABLE', {
+          domid,
+          disk: path,
+          message: expect.stringContaining(`bytes of ${what} of domain web1 do not fit`),
+        });
         expect(() => web.blockStats(path)).toThrow(refused);
         expect(() => web.blockStatsFlags(path, { bigint: true })).toThrow(refused);
         const sectorSize = 512;
@@ -242,6 +247,9 @@ describeOnHosts('on', (start) => {
     test('reads bigints', () => {
       const stats = web.disk('xvda').read({ bigint: true });
       expect(Object.values(stats)).toEqual(Object.values(STATS).map(BigInt));
+      for (const options of [{}, { bigint: false }]) {
+        expect(web.disk('xvda').read(options)).toEqual(STATS);
+      }
     });
 
     test('reads into an array of the caller, at an offset', () => {
@@ -294,9 +302,11 @@ describeOnHosts('on', (start) => {
       await host.attachDisk(domid, {
         name: 'xvda',
         source: '/dev/vg/web1-root',
+        mode: 'r',
         counters: { rd_req: 1 },
       });
       expect(disk.read().rdReq).toBe(1);
+      expect(disk.info.mode).toBe('r');
     });
 
     test('does not read another disk of the same name, which blockStats reads', async () => {
@@ -417,8 +427,11 @@ describeOnHosts('on', (start) => {
         physicalSectorSize: undefined,
       });
       expect(web.blockStats('xvdc').rdBytes).toBe(8 * 512);
+      const disk = web.disk('xvdc');
+      expect(disk.info.physicalSectorSize).toBeUndefined();
       await host.connectFrontend(domid, 'xvdc');
       expect(web.blockStats('xvdc').rdBytes).toBe(8 * 4096);
+      expect(disk.info.physicalSectorSize).toBe(4096);
     });
 
     test.each(['0', '513', '1000', '131072', '', 'many', '-512', '512 ', '00512\u0000'])(
