@@ -95,8 +95,6 @@ export class DomainDisks implements DiskOwner {
 
   close(): void {
     for (const disk of this.#byDevid.values()) disk.close();
-    this.#byDevid.clear();
-    this.#byPath.clear();
   }
 
   #open(query: Query, path: string): Disk {
@@ -155,7 +153,6 @@ export class DomainDisks implements DiskOwner {
 
   #replace(kept: Disk | undefined, disk: Disk): void {
     kept?.close();
-    for (const [path, other] of this.#byPath) if (other === kept) this.#byPath.delete(path);
     this.#byDevid.set(disk.devid, disk);
   }
 

@@ -211,6 +211,14 @@ describeOnHosts('on', (start) => {
       expect(web.blockStatsFlags('xvda', { nparams: 100 }).nparams).toBe(6);
     });
 
+    test('reads only the counters of the requested parameters', () => {
+      writeFileSync(statisticsFile('rd_req'), 'rubbish');
+      expect(web.blockStatsFlags('xvda', { nparams: 3 }).params.at(-1)?.field).toBe('rd_bytes');
+      expect(() => web.blockStatsFlags('xvda', { nparams: 4 })).toThrow(
+        error('ERR_XEN_STATS_UNAVAILABLE', { path: statisticsFile('rd_req') }),
+      );
+    });
+
     test('omits a counter that the kernel does not have', () => {
       rmSync(statisticsFile('f_req'));
       expect(web.blockStatsFlags('xvda').params.map(({ field }) => field)).toEqual([
@@ -221,6 +229,27 @@ describeOnHosts('on', (start) => {
         'errs',
       ]);
       expect(web.blockStatsFlags('xvda', { nparams: 5 }).params.at(-1)?.field).toBe('errs');
+    });
+
+    test.each([
+      ['xvda', 3],
+      ['', 3 + 9],
+    ])('has no counter of an earlier read of another disk: errs of "%s"', async (path, errs) => {
+      await host.setCounters(domid, 'xvdb', { oo_req: 9 });
+      // without the fifth of six parameters, the sixth is the last of five
+      rmSync(statisticsFile('f_req'));
+      rmSync(statisticsFile('f_req').replace('51712', '51728'));
+      for (const bigint of [false, true]) web.disk('xvdb').read({ bigint });
+      const { params } = web.blockStatsFlags(path, { nparams: 5 });
+      expect(params.at(-1)).toEqual({ field: 'errs', type: 3, value: errs });
+    });
+
+    test('is not refused for a counter of an earlier read of another disk', async () => {
+      await host.setCounters(domid, 'xvda', { rd_sect: 2n ** 53n });
+      web.disk('xvda').read();
+      expect(web.blockStatsFlags('xvdb', { nparams: 1 }).params).toEqual([
+        { field: 'wr_bytes', type: 3, value: 16392 * 4096 },
+      ]);
     });
 
     test('sums over all disks', () => {
