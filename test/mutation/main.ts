@@ -17,9 +17,9 @@ const LOG = join(ROOT, 'build/mutation.log');
 /** What uses the core. */
 const NOT_CORE = /^(cli|metrics|simulator)\//;
 const PROJECTS = ['unit', 'simulator', 'integration', 'faults'];
-/** The suites of what uses the core or is not in dist/, and those that take minutes. */
+/** The suites of what uses the core or is not in dist/, those that take minutes, and those that the kernel's devices of another run disturb. */
 const OTHER_SUITES =
-  /top|cli|prometheus|opentelemetry|simulator-|proxy|imports|documents|reliability|hot-path|churn|process/;
+  /top|cli|prometheus|opentelemetry|simulator-|proxy|imports|documents|reliability|hot-path|churn|process|kernel/;
 
 interface Suite {
   readonly path: string;

@@ -120,6 +120,28 @@ describe('the descriptors of disks', () => {
   });
 });
 
+test('a domain remembers 1,024 paths of disks: only others need xenstored', async () => {
+  const host = await SimulatedHost.start();
+  await host.addGuest({ name: 'web1', domid: 1, disks: [ROOT_DISK] });
+  const xen = connect({ ...host.connectOptions, timeoutMs: 5000 });
+  const web = xen.domain(1);
+  const spell = (zeros: number) => `0x${'0'.repeat(zeros)}ca00`;
+  const disk = web.disk(spell(0));
+  for (let zeros = 1; zeros < 1024; zeros++) web.disk(spell(zeros));
+  const unreachable = error('ERR_XENSTORE_CONNECT');
+  await host.faults.down();
+  for (const zeros of [0, 1023]) expect(web.disk(spell(zeros))).toBe(disk);
+  expect(() => web.disk(spell(1024))).toThrow(unreachable);
+  await host.faults.clear();
+  // one more, and they are forgotten
+  expect(web.disk(spell(1024))).toBe(disk);
+  await host.faults.down();
+  expect(web.disk(spell(1024))).toBe(disk);
+  for (const zeros of [0, 1023]) expect(() => web.disk(spell(zeros))).toThrow(unreachable);
+  xen.close();
+  await host.stop();
+});
+
 test('a connect() that fails leaves no descriptor open', async () => {
   const host = await SimulatedHost.start();
   await host.faults.refuse();

@@ -18,6 +18,7 @@ import { RealHost, type TestHost } from '../support/real-host';
 import { countOpenStatistics as files } from '../support/open-statistics';
 import { spawn } from '../support/child-process';
 import { needing } from '../support/needs';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 
 const label = ({ domain, name }: DiskInfo) => `${String(domain)}/${name}`;
 
@@ -515,6 +516,29 @@ needing('xenstored').test(
     await host.stop();
   },
 );
+
+test('a set removes the watch of a domain that has no more disks', async () => {
+  const host = await SimulatedHost.start();
+  await host.addGuest({ name: 'web1', domid: 1, disks: [{ name: 'xvda', source: '/dev/a' }] });
+  await host.addGuest({ name: 'db', domid: 2, disks: [{ name: 'xvda', source: '/dev/b' }] });
+  const proxy = await XenstoredProxy.start(host);
+  const xen = connect(proxy.connectOptions);
+  const set = await xen.diskSet();
+  await proxy.requests();
+  await host.removeGuest(2);
+  const unwatched: string[] = [];
+  while (unwatched.length === 0) {
+    const requests = await proxy.requests();
+    unwatched.push(...requests.filter(({ type }) => type === 'unwatch').map(({ path }) => path));
+  }
+  expect(unwatched).toEqual(['/local/domain/2/name']);
+  // it still watches the other domain
+  await host.write('/local/domain/1/name', 'www');
+  while (set.disks[0]?.domain !== 'www') await turn();
+  xen.close();
+  await proxy.stop();
+  await host.stop();
+});
 
 needing('xenstored').describe('a set, when xenstored fails,', () => {
   let host: RealHost;
