@@ -517,6 +517,25 @@ needing('xenstored').test(
   },
 );
 
+test('a set holds unwanted disks open only while it scans sixteen domains', async () => {
+  const host = await SimulatedHost.start();
+  for (let domid = 1; domid <= 40; domid++) {
+    const disks = [{ name: 'xvda', source: `/dev/${domid}` }];
+    await host.addGuest({ name: `guest${domid}`, domid, disks });
+  }
+  const xen = connect(host.connectOptions);
+  let most = 0;
+  const filter = () => {
+    most = Math.max(most, files());
+    return false;
+  };
+  await xen.diskSet({ filter });
+  expect(most).toBe(16 * 7);
+  expect(files()).toBe(0);
+  xen.close();
+  await host.stop();
+});
+
 test('a set removes the watch of a domain that has no more disks', async () => {
   const host = await SimulatedHost.start();
   await host.addGuest({ name: 'web1', domid: 1, disks: [{ name: 'xvda', source: '/dev/a' }] });
