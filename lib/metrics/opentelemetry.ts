@@ -20,14 +20,18 @@ interface Observed {
   readonly direction: 'none' | 'read' | 'write';
 }
 
+/** What is observed of a set that was closed. */
+const CLOSED: Pick<DiskSet, 'disks' | 'values'> = { disks: [], values: new Float64Array() };
+
 /**
  * Creates instruments of a meter that observe a set of disks. Each collection of metrics samples the set
  * once, for all instruments. `system.disk.io`, `system.disk.operations` and `system.disk.limit` follow
  * OpenTelemetry's semantic conventions; the others, which have no convention, begin with `xen.disk`. The
- * SDK exports the last values of a removed disk again and again, so its `xen.disk.up` is observed as 0.
+ * SDK exports the last values of a removed disk again and again, so its `xen.disk.up` is observed as 0,
+ * as is that of every disk after the set is closed.
  *
  * @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints.
- * @returns a function that ends the observation. Call it before the set is closed.
+ * @returns a function that ends the observation.
  */
 export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   checkNumbers(set);
@@ -77,7 +81,7 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   let present = new Map<string, Attributes>();
 
   const observe: BatchObservableCallback = (result) => {
-    const { disks, values } = set.sample();
+    const { disks, values } = set.isClosed ? CLOSED : set.sample();
     const attributes = labels.of(disks);
     const previous = present;
     present = new Map();

@@ -160,6 +160,13 @@ describe('a meter of OpenTelemetry', () => {
     ]);
   });
 
+  test('observes up as 0 for every disk after the set is closed', async () => {
+    await collect();
+    set.close();
+    const metrics = await collect();
+    expect(points(metrics, 'xen.disk.up')?.map(([value]) => value)).toEqual([0, 0]);
+  });
+
   test('does not sample the set after the observation has ended', async () => {
     stop();
     set.close();
