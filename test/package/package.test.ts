@@ -113,9 +113,9 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('installs one dependency', () => {
+  test('installs two dependencies', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
-    expect(modules.sort()).toEqual(['node-gyp-build', 'xen-block-stats']);
+    expect(modules.sort()).toEqual(['node-gyp-build', 'signal-exit', 'xen-block-stats']);
   });
 
   test('has a binary that needs no newer glibc and libstdc++ than Node 20 does', () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { RealHost, type TestHost } from '../../support/real-host';
 import { Exporter, valueOf } from '../../support/exporter';
 import { MAIN } from '../../support/paths';
 import { promtool } from '../../support/promtool';
-import { spawnSync } from '../../support/child-process';
+import { spawn, spawnSync } from '../../support/child-process';
 import { needing } from '../../support/needs';
 import { overwriteCounter } from '../../support/counter-file';
 
@@ -262,6 +262,23 @@ needing('promtool').test('escapes the values of labels', async () => {
   expect(text).toContain('{domain="quoted \\"a\\\\b\\" Ä",');
   expect(promtool(['check', 'metrics'], text)).toBe('');
 });
+
+test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])(
+  'with --demo, leaves no files on %s',
+  async (signal) => {
+    const directory = mkdtempSync(join(tmpdir(), 'serve-'));
+    const child = spawn(process.execPath, [MAIN, 'serve', '--demo', '--listen', '127.0.0.1:0'], {
+      env: { ...process.env, TMPDIR: directory },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    expect(readdirSync(directory)).toHaveLength(1);
+    child.kill(signal);
+    await once(child, 'exit');
+    expect(readdirSync(directory)).toEqual([]);
+    rmSync(directory, { recursive: true });
+  },
+);
 
 test('reports that xenstored cannot be reached', () => {
   const { stderr, status } = runFailing('--xenstore', '/nonexistent');
