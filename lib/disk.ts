@@ -203,12 +203,18 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
   };
 }
 
+/** Whether blkback in this domain serves the disk, from its description in xenstore. */
+export function isReadable({ kind, backendDomid, format }: DiskInfo, ownDomid: number): boolean {
+  return kind === 'vbd' && backendDomid === ownDomid && format === 'raw';
+}
+
 /**
- * Checks that blkback in this domain serves the disk, from its description in xenstore.
+ * Checks that a disk is readable.
  *
  * @throws XenError `ERR_XEN_UNSUPPORTED_DRIVER`, `ERR_XEN_UNSUPPORTED_FORMAT`.
  */
 export function checkReadable(info: DiskInfo, ownDomid: number): void {
+  if (isReadable(info, ownDomid)) return;
   const { name: disk, domid, domain, driver, kind, format, backendDomid } = info;
   const unsupported = (
     code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT',
@@ -227,10 +233,8 @@ export function checkReadable(info: DiskInfo, ownDomid: number): void {
       `unsupported disk driver ${driver} in domain ${backendDomid} (${of} is served by that domain: read its statistics there)`,
     );
   }
-  if (format !== 'raw') {
-    throw unsupported(
-      'ERR_XEN_UNSUPPORTED_FORMAT',
-      `unsupported format ${format} (${of} is not raw)`,
-    );
-  }
+  throw unsupported(
+    'ERR_XEN_UNSUPPORTED_FORMAT',
+    `unsupported format ${format} (${of} is not raw)`,
+  );
 }

@@ -1,7 +1,14 @@
 import { isDeepStrictEqual, types } from 'node:util';
+import { isReadable } from '../disk';
 import { invalidType } from '../errors';
 import type { VbdSet } from '../native';
-import { kindDirectory } from '../xenstore/backend-kinds';
+import {
+  DISK_KINDS,
+  backendsDirectory,
+  isDiskKind,
+  kindDirectory,
+  type DiskKind,
+} from '../xenstore/backend-kinds';
 import { toNames, toText, type NodeText } from '../xenstore/client';
 import {
   diskNodes,
@@ -22,8 +29,8 @@ const DOMAINS_AT_ONCE = 16;
 const VBDS_AT_ONCE = 8;
 
 /**
- * Finds the disks that blkback in this domain serves, watches what they depend on, and opens their
- * statistics: in slices, so that the event loop is not blocked.
+ * Finds the disks that this domain serves, watches what they depend on, and opens the statistics of those
+ * that blkback serves: in slices, so that the event loop is not blocked.
  */
 export class DiskScanner {
   /** The domids of the domains to be scanned. A scan removes each one before it reads the domain. */
@@ -32,7 +39,10 @@ export class DiskScanner {
   readonly #client: WatchingClient;
   readonly #vbds: VbdSet;
   readonly #filter: (disk: DiskInfo) => boolean;
-  readonly #directory: string;
+  /** The directory of this domain's backends of every kind. */
+  readonly #backends: string;
+  /** The kinds of backends that there have been. A disk's kind precedes those that it takes precedence over. */
+  #kinds: readonly DiskKind[] = ['vbd'];
   /** The wanted disks, by domid and then by devid. */
   readonly #disks = new Map<number, ReadonlyMap<number, DiskInfo>>();
   /** The paths that are watched on the present connection. */
@@ -54,10 +64,10 @@ export class DiskScanner {
     this.#client = client;
     this.#vbds = vbds;
     this.#filter = filter;
-    this.#directory = kindDirectory(ownDomid, 'vbd');
+    this.#backends = backendsDirectory(ownDomid);
   }
 
-  /** The wanted disks, in the order of domid and devid. */
+  /** The wanted disks, with and without statistics, in the order of domid and devid. */
   get disks(): DiskInfo[] {
     const sorted = [...this.#disks].sort(([a], [b]) => a - b);
     return sorted.flatMap(([, disks]) => [...disks.values()]);
@@ -70,6 +80,22 @@ export class DiskScanner {
     return filterError;
   }
 
+  /**
+   * Adds the domain of a watch event to those to be scanned. Returns false if everything must be scanned.
+   *
+   * @param path - `/local/domain/<own domid>/backend/<kind>/<domid>`, `/local/domain/<domid>/name`, or a
+   * directory above them.
+   */
+  addChanged(path: string): boolean {
+    const [, , , first, node, kind, second] = path.split('/');
+    // the backends of other kinds of devices are in the same directory
+    if (kind !== undefined && !isDiskKind(kind)) return true;
+    const domid = node === 'name' ? first : second;
+    if (domid === undefined || (kind !== undefined && !this.#kinds.includes(kind))) return false;
+    for (const it of toDomids([domid])) this.changed.add(it);
+    return true;
+  }
+
   /** Takes the loss of the connection into account: nothing is watched any more. */
   forgetWatches(): void {
     this.#watched = new Set();
@@ -77,9 +103,14 @@ export class DiskScanner {
 
   /** Scans the disks of all domains. */
   async scanAll(): Promise<void> {
-    await this.#watch([this.#directory]);
-    const [names] = await this.#client.request('directory', [this.#directory]);
-    await this.scan([...new Set([...toDomids(toNames(names)), ...this.#disks.keys()])]);
+    await this.#watch([this.#backends]);
+    const [present] = await this.#client.request('directory', [this.#backends]);
+    const kinds = toNames(present);
+    this.#kinds = DISK_KINDS.filter((kind) => kinds.includes(kind));
+    const directories = this.#kinds.map((kind) => kindDirectory(this.#ownDomid, kind));
+    const lists = await this.#client.request('directory', directories);
+    const domids = lists.flatMap((names) => toDomids(toNames(names)));
+    await this.scan([...new Set([...domids, ...this.#disks.keys()])]);
   }
 
   /** Scans the disks of these domains. */
@@ -95,26 +126,43 @@ export class DiskScanner {
     for (const domid of domids) this.changed.delete(domid);
     // watched before it is read, so that no change is missed; a driver domain may not read names
     if (ownDomid === 0) await this.#watch(domids.map(namePath));
-    const lists = await this.#client.request(
-      'directory',
-      domids.map((domid) => `${this.#directory}/${domid}`),
-    );
-    const vbds = domids.flatMap((domid, i) =>
-      toDevids(toNames(lists[i]))
-        .sort((a, b) => a - b)
-        .map((devid) => ownLocation(ownDomid, 'vbd', domid, devid)),
-    );
+    const locations = await this.#locate(domids);
+    const vbds = locations.filter(({ kind }) => kind === 'vbd');
+    const others = locations.filter(({ kind }) => kind !== 'vbd');
     const values = await this.#openAndRead(vbds);
+    const otherValues = await this.#client.request('read', diskNodes(others));
     const names = identityNodes(domids);
     const answers = await this.#client.request('read', names, ownDomid === 0 ? names.length : 0);
     this.#client.checkOpen();
     for (const domain of toIdentities(domids, answers.map(toText))) {
-      this.#update(domain.domid, toDiskInfos(domain, vbds, values));
+      const described = [
+        ...toDiskInfos(domain, vbds, values),
+        ...toDiskInfos(domain, others, otherValues.map(toText)),
+      ];
+      this.#update(domain.domid, described);
     }
-    const isUnwanted = ({ domid, devid }: DiskLocation) => !this.#disks.get(domid)?.has(devid);
+    const isUnwanted = ({ domid, devid }: DiskLocation) => {
+      const disk = this.#disks.get(domid)?.get(devid);
+      return disk === undefined || !isReadable(disk, ownDomid);
+    };
     this.#vbds.discard(toKeys(vbds.filter(isUnwanted)));
-    const gone = domids.filter((domid) => !vbds.some((vbd) => vbd.domid === domid));
+    const gone = domids.filter((domid) => !locations.some((it) => it.domid === domid));
     await this.#unwatch(gone.map(namePath));
+  }
+
+  /** Finds the disks of domains. */
+  async #locate(domids: readonly number[]): Promise<DiskLocation[]> {
+    const directories = domids.flatMap((domid) => this.#kinds.map((kind) => ({ domid, kind })));
+    const lists = await this.#client.request(
+      'directory',
+      directories.map(({ domid, kind }) => `${kindDirectory(this.#ownDomid, kind)}/${domid}`),
+    );
+    const all = directories.flatMap(({ domid, kind }, i) =>
+      toDevids(toNames(lists[i])).map((devid) => ownLocation(this.#ownDomid, kind, domid, devid)),
+    );
+    // of two disks with the same devid, the kind that comes first takes precedence
+    const first = new Map(all.reverse().map((it) => [`${it.domid}/${it.devid}`, it]));
+    return [...first.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
   }
 
   /**
@@ -137,11 +185,12 @@ export class DiskScanner {
     return values;
   }
 
-  /** Replaces the disks of one domain. Omits unwanted disks, and those that have no statistics. */
+  /** Replaces the disks of one domain. Omits unwanted disks, and empty drives. */
   #update(domid: number, described: readonly DiskInfo[]): void {
     const wanted = described
-      .filter(({ format, source }) => format === 'raw' && source !== undefined)
-      .flatMap((disk) => this.#select(disk));
+      .filter(({ source }) => source !== undefined)
+      .flatMap((disk) => this.#select(disk))
+      .sort((a, b) => a.devid - b.devid);
     if (wanted.length === 0) this.#disks.delete(domid);
     else this.#disks.set(domid, new Map(wanted.map((disk) => [disk.devid, disk])));
   }

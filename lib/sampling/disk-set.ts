@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { devicesDirectory, statisticsError } from '../backends/blkback';
-import { DISK_COLUMNS, toStats, type DiskStats } from '../disk';
+import { DISK_COLUMNS, isReadable, toStats, type DiskStats } from '../disk';
 import type { XenError } from '../errors';
 import type { Host } from '../host';
 import { Column, ROW_LENGTH, type Row, type VbdSet } from '../native';
@@ -65,6 +65,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   readonly #onClose: () => void;
 
   #disks: readonly DiskInfo[] = Object.freeze([]);
+  #unsupported: readonly DiskInfo[] = Object.freeze([]);
   #generation = 0;
   #values: SetValues<N>;
   /** The values of the previous sample, for rates. */
@@ -126,6 +127,15 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    */
   get disks(): readonly DiskInfo[] {
     return this.#disks;
+  }
+
+  /**
+   * The selected disks that have no row, because this package cannot read them: those of other drivers than
+   * blkback, such as QEMU's and tapdisk's, in the order of domid and devid. Without disks that another domain
+   * serves, and without empty drives. The array is replaced whenever one of them changes.
+   */
+  get unsupported(): readonly DiskInfo[] {
+    return this.#unsupported;
   }
 
   /** The names of the columns of a row. */
@@ -251,15 +261,18 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /** Replaces the rows, and emits the changes. A disk that stays keeps its values, in its new row. */
-  #update(disks: DiskInfo[]): void {
+  #update(all: readonly DiskInfo[]): void {
+    const { ownDomid } = this.#host;
+    const disks = all.filter((disk) => isReadable(disk, ownDomid));
+    const unsupported = all.filter((disk) => !isReadable(disk, ownDomid));
+    if (!isEqual(unsupported, this.#unsupported)) this.#unsupported = Object.freeze(unsupported);
     this.#restoreValues();
     const rows = new Map(this.#disks.map(({ backend }, i) => [backend, i]));
     const added = disks.filter(({ backend }) => !rows.has(backend));
     const kept = new Set(disks.map(({ backend }) => backend));
     const removed = this.#disks.filter(({ backend }) => !kept.has(backend));
     this.#vbds.assign(toKeys(disks));
-    const isSame = disks.length === rows.size && disks.every((it, i) => it === this.#disks[i]);
-    if (isSame) return;
+    if (isEqual(disks, this.#disks)) return;
     this.#disks = Object.freeze(disks);
     this.#errors = undefined;
     if (added.length === 0 && removed.length === 0) return;
@@ -318,6 +331,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
 /** Whether a row was read: every kernel has at least one of the counters. */
 export function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
   return Object.values(Column).some((column) => (values[row * ROW_LENGTH + column] ?? -1) >= 0);
+}
+
+function isEqual(some: readonly DiskInfo[], others: readonly DiskInfo[]): boolean {
+  return some.length === others.length && some.every((disk, i) => disk === others[i]);
 }
 
 /** Copies values between arrays of the same type. */

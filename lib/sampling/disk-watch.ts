@@ -5,7 +5,6 @@ import type { Host } from '../host';
 import type { VbdSet } from '../native';
 import { xenstoreError } from '../xenstore/client';
 import type { DiskInfo } from '../xenstore/disks';
-import { toDomids } from '../xenstore/domains';
 import { WatchingClient, closedError } from '../xenstore/watching-client';
 import { DiskScanner } from './disk-scanner';
 
@@ -14,7 +13,7 @@ const FIRST_RETRY_MS = 10;
 const MAX_RETRY_MS = 1000;
 
 /**
- * Tracks the disks that blkback in this domain serves. Scans all of them at its start, and afterwards the
+ * Tracks the disks that this domain serves. Scans all of them at its start, and afterwards the
  * domains of watch events. The requests run on a thread, so that the event loop never waits for xenstored.
  * Reconnects when the connection is lost, and scans everything again.
  */
@@ -111,7 +110,7 @@ export class DiskWatch {
   }
 
   #onEvents(changed: readonly string[], lost: boolean): void {
-    for (const path of changed) this.#addChanged(path);
+    for (const path of changed) if (!this.#scanner.addChanged(path)) this.#scanEverything = true;
     if (lost) {
       this.#setStale();
       this.#scanner.forgetWatches();
@@ -123,19 +122,6 @@ export class DiskWatch {
   #setStale(): void {
     this.#scanEverything = true;
     this.#isCurrent = false;
-  }
-
-  /**
-   * Requires a scan of the domain of a watch event.
-   *
-   * @param path - `/local/domain/<own domid>/backend/vbd/<domid>`, `/local/domain/<domid>/name`, or a directory above
-   * them, which requires a scan of everything.
-   */
-  #addChanged(path: string): void {
-    const name = /^\/local\/domain\/(\d+)\/name$/.exec(path);
-    const domid = name ? name[1] : path.split('/')[6];
-    if (domid === undefined) this.#scanEverything = true;
-    else for (const it of toDomids([domid])) this.#scanner.changed.add(it);
   }
 
   /** Begins the next scan, unless one is running or a retry is scheduled. */

@@ -21,7 +21,12 @@ export function isDiskKind(name: string): name is DiskKind {
   return Object.hasOwn(DRIVERS, name);
 }
 
+/** Returns the directory of a domain's backends. It has a directory for each kind, also those of other devices. */
+export function backendsDirectory(ownDomid: number): string {
+  return `/local/domain/${ownDomid}/backend`;
+}
+
 /** Returns the directory of a domain's backends of a kind. It has a directory for each guest's domid. */
 export function kindDirectory(ownDomid: number, kind: DiskKind): string {
-  return `/local/domain/${ownDomid}/backend/${kind}`;
+  return `${backendsDirectory(ownDomid)}/${kind}`;
 }

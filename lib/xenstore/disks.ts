@@ -3,6 +3,7 @@ import { parseSectorSize } from '../libvirt/sector-size';
 import {
   DISK_KINDS,
   DRIVERS,
+  backendsDirectory,
   isDiskKind,
   kindDirectory,
   type DiskDriver,
@@ -73,7 +74,7 @@ export function locateDisks(query: Query, ownDomid: number, domid: number): Disk
   const ofKind = (kind: DiskKind) => `${kindDirectory(ownDomid, kind)}/${domid}`;
   const libxl = ['vbd', 'virtio_disk'].map((type) => `/libxl/${domid}/device/${type}`);
   // one request for all; xenstored refuses a driver domain access to libxl's nodes
-  const backends = [`/local/domain/${ownDomid}/backend`, ofKind('vbd')];
+  const backends = [backendsDirectory(ownDomid), ofKind('vbd')];
   const [present, vbds, ...libxlLists] = query.list([...backends, ...libxl], backends.length);
   const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present?.includes(kind) === true);
   const lists = [vbds, ...query.list(kinds.map(ofKind))];

@@ -23,7 +23,7 @@ namespace {
 constexpr std::array<const char*, kCounters> kNames = {"rd_req", "rd_sect", "wr_req", "wr_sect",
                                                        "f_req",  "ds_req",  "oo_req"};
 constexpr std::array<Column, kCounters> kColumn = {
-    kColumnRdReq,    kColumnRdSectors,  kColumnWrReq,        kColumnWrSectors,
+    kColumnRdReq,    kColumnRdSectors,  kColumnWrReq, kColumnWrSectors,
     kColumnFlushReq, kColumnDiscardReq, kColumnOoReq};
 
 struct Number {

@@ -5,8 +5,8 @@ import { RealHost } from '../support/real-host';
 
 /* Sets on a host on which guests and disks change all the time. */
 
-const GUESTS = 50;
-const DISKS_EACH = 20;
+const GUESTS = 20;
+const DISKS_EACH = 25;
 /** The time between two samples, in which the host changes. */
 const INTERVAL_MS = 15;
 
@@ -23,7 +23,7 @@ afterAll(async () => {
 const makeSet = (xen: Connection, guests: number, maxOpenFiles: number) =>
   xen.diskSet({ filter: ({ domid }) => domid <= guests, maxOpenFiles });
 
-test('every row has the counters of its disk while 1,000 disks are attached, detached and replaced', async () => {
+test('every row has the counters of its disk while 500 disks are attached, detached and replaced', async () => {
   const xen = connect(host.connectOptions);
   // the first set keeps all files open, the second some; the third opens most files for each sample
   const sets = [
@@ -72,7 +72,7 @@ test('every row has the counters of its disk while 1,000 disks are attached, det
   // replaces half of the disks by others of the same names
   const replace = async () => {
     for (const domid of domids) {
-      const disks = makeDisks(0, DISKS_EACH / 2);
+      const disks = makeDisks(0, Math.floor(DISKS_EACH / 2));
       await host.detachDisks(
         domid,
         disks.map(({ name }) => name),
@@ -96,7 +96,7 @@ test('every row has the counters of its disk while 1,000 disks are attached, det
   expect(all.disks.filter(({ backend }) => !present.has(backend))).toEqual([]);
 
   // the sets were sampled during the changes
-  expect(samples).toBeGreaterThan(300);
-  expect(rows).toBeGreaterThan(50_000);
+  expect(samples).toBeGreaterThan(100);
+  expect(rows).toBeGreaterThan(10_000);
   xen.close();
 }, 300_000);

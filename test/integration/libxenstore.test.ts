@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { XenstoredProxy } from '../support/xenstored-proxy';
@@ -81,7 +82,7 @@ describe('libxenstore', () => {
       'xs_read /local/domain/1/vm',
     ]);
     expect(made).toEqual([]);
-    expect(readFileSync(record, 'utf8')).toContain('xs_watch /local/domain/0/backend/vbd');
+    expect(readFileSync(record, 'utf8')).toContain('xs_watch /local/domain/0/backend\n');
   });
 
   test('is reported with the names of its packages if it is missing', () => {
@@ -134,12 +135,19 @@ describe('the number of requests', () => {
     xen.close();
   });
 
-  test('of a set is one for each node, a directory and a watch for each domain, and two more', async () => {
+  test('of a set is one for each node, a directory and a watch for each domain, and three more', async () => {
     const xen = connect(proxy.connectOptions);
     await proxy.requests();
-    await xen.diskSet();
+    const set = await xen.diskSet();
     const each = 2 + 2 + 9 * DISKS.length; // directory and watch; name and uuid; nodes of the disks
-    expect(await proxy.requests()).toHaveLength(2 + GUESTS * each);
+    expect(await proxy.requests()).toHaveLength(3 + GUESTS * each);
+    // a network device is no disk
+    await host.write('/local/domain/0/backend/vif/1/0/state', '4');
+    await host.attachDisk(2, { name: 'xvdz', source: '/dev/vg/z' });
+    while (set.disks.length === GUESTS * DISKS.length) await delay(1);
+    const paths = (await proxy.requests()).map(({ path }) => path);
+    expect(paths.filter((path) => path.includes('/1/'))).toEqual([]);
+    await host.detachDisk(2, 'xvdz');
     xen.close();
   });
 

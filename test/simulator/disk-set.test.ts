@@ -72,6 +72,24 @@ describeOnHosts('a set of disks, on', (start) => {
     expect(set.watching).toBe(true);
   });
 
+  test('lists the disks that other drivers serve, as they come and go, and gives them no rows', async () => {
+    const set = await xen.diskSet({ filter: ({ name }) => name !== 'xvdz' });
+    expect(set.unsupported).toEqual([]);
+    const image = { source: '/srv/db.qcow2', kind: 'qdisk', format: 'qcow2' } as const;
+    await host.attachDisk(2, { name: 'xvdz', ...image });
+    await host.attachDisk(2, { name: 'xvdd', kind: 'qdisk', deviceType: 'cdrom', mode: 'r' });
+    await host.attachDisk(2, { name: 'xvdc', source: '/dev/sm/c', kind: 'vbd3', format: 'vhd' });
+    await host.attachDisk(1, { name: 'xvdb1', ...image });
+    const unsupported = () => set.unsupported.map((disk) => `${label(disk)} ${disk.driver}`);
+    while (set.unsupported.length < 2) await turn();
+    expect(unsupported()).toEqual(['web1/xvdb1 qemu', 'db/xvdc tap']);
+    expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
+    await host.detachDisk(1, 'xvdb1');
+    while (set.unsupported.length > 1) await turn();
+    expect(unsupported()).toEqual(['db/xvdc tap']);
+    expect((await xen.diskSet()).unsupported.map(label)).toEqual(['db/xvdc', 'db/xvdz']);
+  });
+
   test('has -1 in all columns before the first sample, and then the counters of each disk', async () => {
     const set = await xen.diskSet();
     expect(set.values).toEqual(new Float64Array(27).fill(-1));
