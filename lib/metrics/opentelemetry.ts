@@ -3,6 +3,7 @@ import { Column, ROW_LENGTH } from '../native';
 import { isFilled, type DiskSet } from '../sampling/disk-set';
 import type { DiskInfo } from '../xenstore/disks';
 import { DiskLabels, checkNumbers } from './disk-labels';
+import { countUnsupported } from './unsupported-disks';
 
 /** The attributes of a disk, for each direction of I/O. */
 interface DiskAttributes {
@@ -21,7 +22,7 @@ interface Observed {
 }
 
 /** What is observed of a set that was closed. */
-const CLOSED: Pick<DiskSet, 'disks' | 'values'> = { disks: [], values: new Float64Array() };
+const CLOSED = { disks: [], unsupported: [], values: new Float64Array() };
 
 /**
  * Creates instruments of a meter that observe a set of disks. Each collection of metrics samples the set
@@ -52,6 +53,10 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   const up = meter.createObservableGauge('xen.disk.up', {
     description: 'Whether the counters of the disk could be read: 1 or 0.',
   });
+  const unsupportedDisks = meter.createObservableUpDownCounter('xen.disk.unsupported', {
+    description: 'Disks that are not observed, by the driver that serves them.',
+    unit: '{disk}',
+  });
   const observed: readonly Observed[] = [
     { instrument: io, column: 'rdBytes', direction: 'read' },
     { instrument: io, column: 'wrBytes', direction: 'write' },
@@ -81,7 +86,7 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   let present = new Map<string, Attributes>();
 
   const observe: BatchObservableCallback = (result) => {
-    const { disks, values } = set.isClosed ? CLOSED : set.sample();
+    const { disks, unsupported, values } = set.isClosed ? CLOSED : set.sample();
     const attributes = labels.of(disks);
     const previous = present;
     present = new Map();
@@ -99,8 +104,16 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
     for (const [key, attributes] of previous) {
       if (!present.has(key)) result.observe(up, 0, attributes);
     }
+    for (const { driver, count } of countUnsupported(unsupported)) {
+      result.observe(unsupportedDisks, count, { 'xen.disk.driver': driver });
+    }
   };
-  const instruments = [...new Set(observed.map(({ instrument }) => instrument)), limit, up];
+  const instruments = [
+    ...new Set(observed.map(({ instrument }) => instrument)),
+    limit,
+    up,
+    unsupportedDisks,
+  ];
   meter.addBatchObservableCallback(observe, instruments);
   return () => {
     meter.removeBatchObservableCallback(observe, instruments);

@@ -1,12 +1,13 @@
 import { DiskLabels } from '../disk-labels';
 import type { DiskSet } from '../../sampling/disk-set';
 import {
+  NO_LABELS,
   diskFamilies,
   hostFamilies,
   type DiskFamily,
   type Family,
   type HostFamily,
-  type Labels,
+  type Sample,
 } from './families';
 import { checkOptions, type MetricsOptions } from './options';
 import { Readings } from './readings';
@@ -19,14 +20,6 @@ export interface MetricRegistry {
   registerMetric(metric: object): void;
   removeSingleMetric(name: string): void;
 }
-
-/** A sample of a metric, in the form of prom-client. */
-interface Sample {
-  readonly value: number;
-  readonly labels: Labels;
-}
-
-const NO_LABELS: Labels = Object.freeze({});
 
 /**
  * Registers the metrics of a set of disks with a registry of prom-client. Each collection of the registry
@@ -59,10 +52,10 @@ export function registerDiskSet(
     });
   };
 
-  const samples = (family: DiskFamily | HostFamily): Sample[] => {
+  const samples = (family: DiskFamily | HostFamily): readonly Sample[] => {
     if (set.isClosed) return [];
     refresh();
-    if (!('labels' in family)) return [{ value: family.value(readings), labels: NO_LABELS }];
+    if ('samples' in family) return family.samples(readings);
     const { disks } = set;
     const rowLabels = labels.get(family.labels)?.of(disks) ?? [];
     return disks.flatMap((disk, row) => {
@@ -91,7 +84,7 @@ export function registerDiskSet(
  * Creates an object with the members of prom-client's Metric that a registry uses. prom-client's own
  * counters have only increments, and would keep a copy of every number.
  */
-function toMetric({ name, help, type }: Family, samples: () => Sample[]): object {
+function toMetric({ name, help, type }: Family, samples: () => readonly Sample[]): object {
   const metric = {
     name,
     help,
