@@ -187,6 +187,15 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /**
+   * Whether the set was closed: {@link sample} throws then.
+   *
+   * @internal
+   */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /**
    * Reads all counters of all disks into `values`, in one call. A disk that cannot be read has an error in
    * `errors`.
    *

@@ -113,9 +113,9 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('installs one dependency', () => {
+  test('installs two dependencies', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
-    expect(modules.sort()).toEqual(['node-gyp-build', 'xen-block-stats']);
+    expect(modules.sort()).toEqual(['node-gyp-build', 'signal-exit', 'xen-block-stats']);
   });
 
   test('has a binary that needs no newer glibc and libstdc++ than Node 20 does', () => {
@@ -181,6 +181,14 @@ describe('the packed package', () => {
       console.log(numbers, bigints, disk, value);
       ${PROGRAM}
     `);
+    // without prom-client
+    check(`
+      import { connect } from 'xen-block-stats';
+      import { MetricsText, registerDiskSet, type MetricRegistry } from 'xen-block-stats/prometheus';
+      const registry: MetricRegistry = { registerMetric() {}, removeSingleMetric() {} };
+      const set = await connect().diskSet();
+      console.log(new MetricsText(set).scrape(), registerDiskSet(registry, set));
+    `);
     symlinkSync(join(ROOT, 'node_modules/prom-client'), join(project, 'node_modules/prom-client'));
     symlinkSync(
       join(ROOT, 'node_modules/@opentelemetry'),
@@ -207,7 +215,7 @@ describe('the packed package', () => {
         const notANumber: bigint = connect().domain('web1').blockStats('xvda').rdReq;
       `),
     ).toThrow();
-  }, 30_000);
+  }, 90_000);
 
   test('provides metrics without the optional prom-client and OpenTelemetry', () => {
     const source = `
