@@ -77,8 +77,4 @@ export class DiscoveryHost {
     if (count !== this.disks) throw new Error(`${count} disks instead of ${this.disks}`);
     return elapsed / this.disks;
   }
-
-  stop(): Promise<void> {
-    return this.#xenstored.stop();
-  }
 }

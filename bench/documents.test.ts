@@ -1,26 +1,57 @@
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { figures, fillIn } from './documents';
+import { figures, fillIn, percentiles, write } from './documents';
+
+const ROOT = join(__dirname, '..');
 
 const RESULTS = {
   machine: '2 x A processor, Linux 6.1.0, Node.js 20.20.2',
   rounds: 9,
   results: [
-    { name: 'the floor', nanoseconds: 4996, ratio: 1 },
-    { name: 'fs.readFileSync of each file', nanoseconds: 70123, ratio: 14.036 },
+    { name: 'disk.read()', nanoseconds: 4996, floor: 4803 },
+    { name: 'fs.readFileSync of each file', nanoseconds: 70123, floor: 4810 },
   ],
+  latencies: [{ name: 'disk.read()', p50: 5012, p99: 11204 }],
 };
 
-const TABLE = `| one disk                     | microseconds | times the floor |
-| ---------------------------- | -----------: | --------------: |
-| the floor                    |         5.00 |            1.00 |
-| fs.readFileSync of each file |        70.12 |           14.04 |
+const FEW = `| for one disk | microseconds | its floor | times its floor |
+| ------------ | -----------: | --------: | --------------: |
+| disk.read()  |         5.00 |      4.80 |            1.04 |
 
 2 x A processor, Linux 6.1.0, Node.js 20.20.2; medians of 9 rounds.`;
 
+const TABLE = `| for one disk                 | microseconds | its floor | times its floor |
+| ---------------------------- | -----------: | --------: | --------------: |
+| disk.read()                  |         5.00 |      4.80 |            1.04 |
+| fs.readFileSync of each file |        70.12 |      4.81 |           14.58 |
+
+2 x A processor, Linux 6.1.0, Node.js 20.20.2; medians of 9 rounds.`;
+
+const LATENCIES = `| microseconds of one call |  p50 |   p99 |
+| ------------------------ | ---: | ----: |
+| disk.read()              | 5.01 | 11.20 |`;
+
 describe('the benchmark’s figures in documents', () => {
-  test('are a table in the format of prettier', () => {
+  test('are tables in the format of prettier', () => {
     expect(figures(RESULTS)).toBe(TABLE);
+    expect(percentiles(RESULTS)).toBe(LATENCIES);
+  });
+
+  test('are a few in README.md, and all in docs/performance.md, beside the chart', () => {
+    const root = mkdtempSync(join(tmpdir(), 'bench-'));
+    mkdirSync(join(root, 'bench'));
+    for (const name of ['README.md', 'docs/performance.md'])
+      cpSync(join(ROOT, name), join(root, name));
+    write(root, RESULTS);
+    const text = (name: string) => readFileSync(join(root, name), 'utf8');
+    expect(text('README.md')).toContain(`<!-- bench:begin -->\n\n${FEW}\n\n<!-- bench:end -->`);
+    expect(text('docs/performance.md')).toContain(
+      `](../bench/latency.svg)\n\n${TABLE}\n\n${LATENCIES}\n\n<!-- bench:end -->`,
+    );
+    expect(JSON.parse(text('bench/results.json'))).toEqual(RESULTS);
+    expect(text('bench/latency.svg')).toContain('>disk.read()</text>');
+    rmSync(root, { recursive: true });
   });
 
   test('replace the text between the markers, and nothing else', () => {
@@ -38,7 +69,7 @@ describe('the benchmark’s figures in documents', () => {
   );
 
   test.each(['README.md', 'docs/performance.md'])('have their markers in %s', (document) => {
-    const text = readFileSync(join(__dirname, '..', document), 'utf8');
+    const text = readFileSync(join(ROOT, document), 'utf8');
     expect(fillIn(text, 'new')).toContain('\n\nnew\n\n');
   });
 });

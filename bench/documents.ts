@@ -1,35 +1,61 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Result } from './chart';
+import { drawChart, type Result } from './chart';
+
+/** Percentiles of the times of a call, in nanoseconds. */
+export interface Latencies {
+  readonly name: string;
+  readonly p50: number;
+  readonly p99: number;
+}
 
 /** The content of results.json. */
 export interface Results {
   readonly machine: string;
   readonly rounds: number;
   readonly results: readonly Result[];
+  readonly latencies: readonly Latencies[];
 }
 
 const BEGIN = '<!-- bench:begin -->';
 const END = '<!-- bench:end -->';
 
-/** Rows that only docs/performance.md shows. */
-const DETAILS =
-  /require|connect\(\)|not open|bigint|koffi|promises|held descriptors|[56] counters|libxenstore in C/;
+/** The rows that README.md shows. */
+const FEW = /^disk\.read(Into)?\((array)?\)$|^domain\.blockStats\(|, 100 disks$|libvirt/;
+
+const microseconds = (nanoseconds: number) => (nanoseconds / 1000).toFixed(2);
+
+/** Formats a table as prettier does. The first row is the heading; the first column is text. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const [heading = '', ...others] = rows.map((row) =>
+    line(
+      row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))),
+    ),
+  );
+  const rule = line(
+    widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)),
+  );
+  return [heading, rule, ...others].join('\n');
+}
 
 /** Returns the figures as a table, followed by the machine and the number of rounds. */
 export function figures({ machine, rounds, results }: Results): string {
-  const name = Math.max(8, ...results.map((it) => it.name.length));
-  const row = (cells: [string, string, string]) =>
-    `| ${cells[0].padEnd(name)} | ${cells[1].padStart(12)} | ${cells[2].padStart(15)} |`;
-  return [
-    row(['one disk', 'microseconds', 'times the floor']),
-    `| ${'-'.repeat(name)} | ${'-'.repeat(11)}: | ${'-'.repeat(14)}: |`,
-    ...results.map(({ name: text, nanoseconds, ratio }) =>
-      row([text, (nanoseconds / 1000).toFixed(2), ratio.toFixed(2)]),
-    ),
-    '',
-    `${machine}; medians of ${rounds} rounds.`,
-  ].join('\n');
+  const rows = results.map(({ name, nanoseconds, floor }) => [
+    name,
+    microseconds(nanoseconds),
+    microseconds(floor),
+    (nanoseconds / floor).toFixed(2),
+  ]);
+  const heading = ['for one disk', 'microseconds', 'its floor', 'times its floor'];
+  return `${table([heading, ...rows])}\n\n${machine}; medians of ${rounds} rounds.`;
+}
+
+/** Returns the latencies as a table. */
+export function percentiles({ latencies }: Results): string {
+  const rows = latencies.map(({ name, p50, p99 }) => [name, microseconds(p50), microseconds(p99)]);
+  return table([['microseconds of one call', 'p50', 'p99'], ...rows]);
 }
 
 /** Returns the document with the text between its two markers. */
@@ -39,16 +65,17 @@ export function fillIn(document: string, text: string): string {
   return `${document.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${document.slice(end)}`;
 }
 
-/** Writes the figures of results.json and their chart into the documents. */
-export function writeDocuments(root: string): void {
-  const json = readFileSync(join(root, 'bench', 'results.json'), 'utf8');
-  const all = JSON.parse(json) as Results;
-  const few = { ...all, results: all.results.filter(({ name }) => !DETAILS.test(name)) };
-  const write = (document: string, text: string) => {
+/** Writes the results into bench/, as JSON and as a chart, and into the documents. */
+export function write(root: string, results: Results): void {
+  const few = { ...results, results: results.results.filter(({ name }) => FEW.test(name)) };
+  const chart = '![One disk’s counters: time, and times the floor](../bench/latency.svg)';
+  const all = [chart, figures(results), percentiles(results)].join('\n\n');
+  const fill = (document: string, text: string) => {
     const path = join(root, document);
     writeFileSync(path, fillIn(readFileSync(path, 'utf8'), text));
   };
-  const chart = 'One disk’s counters: time, and times the floor';
-  write('README.md', figures(few));
-  write('docs/performance.md', `![${chart}](../bench/latency.svg)\n\n${figures(all)}`);
+  writeFileSync(join(root, 'bench/results.json'), `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(join(root, 'bench/latency.svg'), drawChart(results.results, results.machine));
+  fill('README.md', figures(few));
+  fill('docs/performance.md', all);
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { spawn } from '../test/support/child-process';
 
@@ -6,7 +5,6 @@ import { spawn } from '../test/support/child-process';
 export interface Floor {
   /** Reads this number of counters of each of the disks. Returns nanoseconds for one disk. */
   measure(disks: number, counters: 5 | 6 | 7): Promise<number>;
-  stop(): Promise<void>;
 }
 
 /** The number of reads of a disk in a measurement. */
@@ -15,7 +13,6 @@ const READS = 3000;
 /** Starts the program, which opens the counters of this number of disks. */
 export function startFloor(program: string, devices: string, disks: number): Floor {
   const child = spawn(program, [devices, String(disks)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = once(child, 'exit');
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   return {
     measure: async (count, counters) => {
@@ -23,10 +20,6 @@ export function startFloor(program: string, devices: string, disks: number): Flo
       const line = (await lines.next()) as IteratorResult<string, undefined>;
       if (line.done === true) throw new Error('the floor program could not read the counters');
       return Number(line.value);
-    },
-    stop: async () => {
-      child.stdin.end();
-      await ended;
     },
   };
 }

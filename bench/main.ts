@@ -1,33 +1,27 @@
 /*
- * Measures the time of each call, and its ratio to the floor. Each round measures every row once, right
+ * Measures the time of each call, and prints it beside its floor. Each round measures every row once, right
  * after its floor, in slices of some hundredths of a second, so that other load on the machine affects
  * both. The figures are medians over the rounds. The counters are those of a network device, behind
- * symbolic links.
+ * symbolic links. --write writes the figures into bench/ and the documents.
  */
-import {
-  closeSync,
-  mkdtempSync,
-  openSync,
-  promises,
-  readFileSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, openSync, promises, readFileSync, readSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import koffi from 'koffi';
+import { onExit } from 'signal-exit';
 import { connect, parseDiskName } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealXenstored } from '../test/support/real-xenstored';
-import { drawChart, type Result } from './chart';
-import { writeDocuments } from './documents';
+import { figures, percentiles, write, type Latencies, type Results } from './documents';
 import { DiscoveryHost } from './discovery';
 import { startFloor } from './floor';
 import { makeLinkedDisks, type LinkedDisk } from '../test/support/linked-disks';
 import { execFileSync } from '../test/support/child-process';
 import { Exporter } from '../test/support/exporter';
 import { ROOT } from '../test/support/paths';
+
+const { values: options } = parseArgs({ options: { write: { type: 'boolean' } } });
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 25);
 
@@ -42,16 +36,26 @@ const SCRAPED = 5000;
 /** The least duration of a measurement, in nanoseconds. */
 const SLICE = 20e6;
 
+/** The number of calls of which percentiles are taken. */
+const CALLS = 10_000;
+
+/** Measures once. Returns nanoseconds for one disk. */
+type Measure = () => Promise<number> | number;
+
 /** A row of the table. */
 interface Row {
   readonly name: string;
-  /** The row that it is compared with. */
-  readonly floor: Row | undefined;
-  /** Measures once. Returns nanoseconds for one disk. */
-  readonly once: () => Promise<number> | number;
+  readonly floor: Measure;
+  readonly once: Measure;
 }
 
+// all files are here, and are removed however the process ends; its children end with it
 const directory = mkdtempSync(join(tmpdir(), 'xen-bench-'));
+process.env['TMPDIR'] = directory;
+onExit(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
 const sysfs = join(directory, 'sys');
 const devices = join(sysfs, 'bus/xen-backend/devices');
 const floorProgram = join(directory, 'floor');
@@ -85,11 +89,19 @@ function timed(call: () => unknown): number {
   }
 }
 
-/** Returns the nanoseconds of one call, for calls that take milliseconds. */
+/** Returns the nanoseconds of one call. */
 function timedOnce(call: () => unknown): number {
   const start = process.hrtime.bigint();
   call();
   return Number(process.hrtime.bigint() - start);
+}
+
+/** Returns percentiles of the time of a call. */
+function latenciesOf([name, call]: readonly [string, () => unknown]): Latencies {
+  timed(call);
+  const times = Float64Array.from({ length: CALLS }, () => timedOnce(call)).sort();
+  const at = (share: number) => times[Math.floor(share * CALLS)] ?? NaN;
+  return { name, p50: at(0.5), p99: at(0.99) };
 }
 
 async function main(): Promise<void> {
@@ -100,8 +112,8 @@ async function main(): Promise<void> {
   const xenstored = new RealXenstored();
   await xenstored.start();
   await xenstored.write([['/local/domain/1/name', 'web1'], ...first.nodes]);
-  const options = { xenstore: xenstored.socket, sysfs };
-  const xen = connect(options);
+  const connectOptions = { xenstore: xenstored.socket, sysfs };
+  const xen = connect(connectOptions);
   const web = xen.domain('web1');
   const disk = web.disk(name);
   const row = new Float64Array(9);
@@ -126,34 +138,22 @@ async function main(): Promise<void> {
   const exporter = await Exporter.start({ xenstore: host.connectOptions.xenstore, sysfs });
 
   const floor = startFloor(floorProgram, devices, MANY);
-  const floorOf = (counters: 5 | 6 | 7, count: number): Row => ({
-    name:
-      count === 1
-        ? `the floor: a C program, ${counters} counters`
-        : `the floor, a disk of ${count}`,
-    floor: undefined,
-    once: () => floor.measure(count, counters),
-  });
+  const floorOf = (counters: 5 | 6 | 7, count: number) => () => floor.measure(count, counters);
   const [floor7, floor6, floor5] = [floorOf(7, 1), floorOf(6, 1), floorOf(5, 1)];
   const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
-  const setRow = async (name: string, floorRow: Row, count: number, maxOpenFiles?: number) => {
+  const sampleOf = async (count: number, maxOpenFiles?: number) => {
     const set = await upTo(count, maxOpenFiles);
     if (set.disks.length !== count) {
       throw new Error(`${set.disks.length} disks instead of ${count}`);
     }
-    return { name, floor: floorRow, once: () => timed(() => set.sample()) / count };
+    return () => set.sample();
   };
+  const sample16 = await sampleOf(16);
+  const sample100 = await sampleOf(100);
+  const sampleMany = await sampleOf(MANY, OPEN_FILES);
+  const sampleBeyond = await sampleOf(100, 0);
   const listed = await DiscoveryHost.start(discoveryProgram, directory, 500);
   const watched = await DiscoveryHost.start(discoveryProgram, directory, 1000);
-  const discoveryFloor = (it: DiscoveryHost, what: 'disks' | 'set'): Row => ({
-    name: `libxenstore in C: the nodes of ${what === 'set' ? 'a set' : 'all disks'}, a disk of ${it.disks}`,
-    floor: undefined,
-    once: () => it.floor(what),
-  });
-  const [listedFloor, watchedFloor] = [
-    discoveryFloor(listed, 'disks'),
-    discoveryFloor(watched, 'set'),
-  ];
   const inNewProcess = (program: string) => () =>
     Number(
       run(process.execPath, [
@@ -162,43 +162,41 @@ async function main(): Promise<void> {
       ]),
     );
 
+  const readInto = () => {
+    disk.readInto(row);
+  };
+  const read = () => disk.read();
+  const blockStats = () => web.blockStats(name);
+  const calls = {
+    'disk.readInto(array)': readInto,
+    'disk.read()': read,
+    [`domain.blockStats('${name}')`]: blockStats,
+    'set.sample(), 100 disks': sample100,
+  };
   const rows: Row[] = [
-    floor7,
-    floor6,
-    floor5,
-    {
-      name: 'disk.readInto(array)',
-      floor: floor7,
-      once: () =>
-        timed(() => {
-          disk.readInto(row);
-        }),
-    },
-    { name: 'disk.read()', floor: floor7, once: () => timed(() => disk.read()) },
+    { name: 'disk.readInto(array)', floor: floor7, once: () => timed(readInto) },
+    { name: 'disk.read()', floor: floor7, once: () => timed(read) },
     {
       name: 'disk.read({ bigint: true })',
       floor: floor7,
       once: () => timed(() => disk.read({ bigint: true })),
     },
-    {
-      name: `domain.blockStats('${name}')`,
-      floor: floor5,
-      once: () => timed(() => web.blockStats(name)),
-    },
+    { name: `domain.blockStats('${name}')`, floor: floor5, once: () => timed(blockStats) },
     {
       name: `domain.blockStatsFlags('${name}')`,
       floor: floor6,
       once: () => timed(() => web.blockStatsFlags(name)),
     },
-    floor16,
-    await setRow('set.sample(), a disk of 16', floor16, 16),
-    floor100,
-    await setRow('set.sample(), a disk of 100', floor100, 100),
-    floorMany,
-    await setRow(`set.sample(), a disk of ${MANY}`, floorMany, MANY, OPEN_FILES),
-    await setRow('set.sample(), beyond its budget', floor100, 100, 0),
+    { name: 'set.sample(), 16 disks', floor: floor16, once: () => timed(sample16) / 16 },
+    { name: 'set.sample(), 100 disks', floor: floor100, once: () => timed(sample100) / 100 },
+    { name: `set.sample(), ${MANY} disks`, floor: floorMany, once: () => timed(sampleMany) / MANY },
     {
-      name: `a scrape of serve, a disk of ${disks.length}`,
+      name: 'set.sample(), 100 disks beyond its budget',
+      floor: floor100,
+      once: () => timed(sampleBeyond) / 100,
+    },
+    {
+      name: `a scrape of serve, ${disks.length} disks`,
       floor: floorMany,
       once: async () => {
         const start = process.hrtime.bigint();
@@ -206,16 +204,14 @@ async function main(): Promise<void> {
         return Number(process.hrtime.bigint() - start) / disks.length;
       },
     },
-    listedFloor,
     {
-      name: `connect(), domains() and disks(), a disk of ${listed.disks}`,
-      floor: listedFloor,
+      name: `connect(), domains() and disks(), ${listed.disks} disks`,
+      floor: () => listed.floor('disks'),
       once: () => listed.describeDisks(),
     },
-    watchedFloor,
     {
-      name: `connect() and diskSet(), a disk of ${watched.disks}`,
-      floor: watchedFloor,
+      name: `connect() and diskSet(), ${watched.disks} disks`,
+      floor: () => watched.floor('set'),
       once: () => watched.makeSet(),
     },
     {
@@ -273,7 +269,7 @@ async function main(): Promise<void> {
       name: 'domain.disk() of a disk that is not open',
       floor: floor7,
       once: () => {
-        const connection = connect(options);
+        const connection = connect(connectOptions);
         const domain = connection.domain('web1');
         const nanoseconds = timedOnce(() => domain.disk(name));
         connection.close();
@@ -285,7 +281,7 @@ async function main(): Promise<void> {
       floor: floor7,
       once: () =>
         timedOnce(() => {
-          const connection = connect(options);
+          const connection = connect(connectOptions);
           connection.domain('web1').blockStats(name);
           connection.close();
         }),
@@ -297,52 +293,30 @@ async function main(): Promise<void> {
     },
   ];
 
-  const measured = rows.map((it) => ({ row: it, times: [] as number[], ratios: [] as number[] }));
+  const measured = rows.map((it) => ({ ...it, times: [] as number[], floors: [] as number[] }));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const { row: it, times, ratios } of measured) {
-      const floorTime = await it.floor?.once();
-      const time = await it.once();
-      times.push(time);
-      ratios.push(time / (floorTime ?? time));
+    for (const { floor, once, times, floors } of measured) {
+      floors.push(await floor());
+      times.push(await once());
     }
     process.stderr.write(`round ${round + 1} of ${ROUNDS}\n`);
   }
   const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] ?? NaN;
-  const results: Result[] = measured.map(({ row: { name }, times, ratios }) => ({
-    name,
-    nanoseconds: Math.round(median(times)),
-    ratio: Number(median(ratios).toFixed(3)),
-  }));
-
-  const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'unknown'}, Linux ${release()}, Node.js ${process.versions.node}`;
-  const widest = Math.max(...results.map(({ name }) => name.length));
-  console.log(`${machine}; medians of ${ROUNDS} rounds\n`);
-  console.log(`${'one disk'.padEnd(widest)}  microseconds  x floor`);
-  for (const { name, nanoseconds: ns, ratio } of results) {
-    console.log(
-      `${name.padEnd(widest)}  ${(ns / 1000).toFixed(2).padStart(12)}  ${ratio.toFixed(2).padStart(7)}`,
-    );
-  }
-  console.log(
-    `\nthe event loop's longest block while a set of ${watched.disks} disks was made: ${median(watched.blocksMs).toFixed(1)} ms, in the worst round ${Math.max(...watched.blocksMs).toFixed(1)} ms`,
-  );
-  writeFileSync(
-    join(ROOT, 'bench', 'results.json'),
-    `${JSON.stringify({ machine, rounds: ROUNDS, results }, null, 2)}\n`,
-  );
-  writeFileSync(join(ROOT, 'bench', 'latency.svg'), drawChart(results, machine));
-  writeDocuments(ROOT);
-
-  await floor.stop();
-  await listed.stop();
-  await watched.stop();
-  await exporter.stop();
-  xen.close();
-  many.close();
-  await host.stop();
-  for (const descriptor of descriptors) closeSync(descriptor);
-  await xenstored.stop();
-  rmSync(directory, { recursive: true });
+  const results: Results = {
+    machine: `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'unknown'}, Linux ${release()}, Node.js ${process.versions.node}`,
+    rounds: ROUNDS,
+    results: measured.map(({ name, times, floors }) => ({
+      name,
+      nanoseconds: Math.round(median(times)),
+      floor: Math.round(median(floors)),
+    })),
+    latencies: Object.entries(calls).map(latenciesOf),
+  };
+  const block = `${median(watched.blocksMs).toFixed(1)} ms, in the worst round ${Math.max(...watched.blocksMs).toFixed(1)} ms`;
+  console.log(`${figures(results)}\n\n${percentiles(results)}\n
+the event loop's longest block while a set of ${watched.disks} disks was made: ${block}`);
+  if (options.write === true) write(ROOT, results);
+  process.exit();
 }
 
 void main();

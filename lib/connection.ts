@@ -135,7 +135,7 @@ export class Connection {
   async diskSet(options?: DiskSetOptions): Promise<DiskSet | DiskSet<bigint>>;
   async diskSet(options?: DiskSetOptions): Promise<DiskSet | DiskSet<bigint>> {
     this.#xenstore.checkOpen();
-    const set = new DiskSet(this.#host, options, () => this.#sets.delete(ref));
+    const set = new DiskSet(this.#host, options);
     const ref = new WeakRef<{ close: () => void }>(set);
     for (const other of this.#sets) if (other.deref() === undefined) this.#sets.delete(other);
     this.#sets.add(ref);
@@ -156,8 +156,7 @@ export class Connection {
   /** @internal */
   [inspect.custom](): string {
     const { sysfs, timeoutMs } = this.#host;
-    const sets = [...this.#sets].filter((set) => set.deref() !== undefined).length;
-    return inspectAs('Connection', { sysfs, timeoutMs, sets, isClosed: !this.#xenstore.isOpen });
+    return inspectAs('Connection', { sysfs, timeoutMs, isClosed: !this.#xenstore.isOpen });
   }
 
   #byDomid(domid: number): Domain {

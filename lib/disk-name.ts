@@ -141,7 +141,6 @@ function nameOfMajor(
       return spell('sd', minor >> 4, minor & 15);
     case 3:
     case 22:
-      if (minor > 127) return undefined;
       return spell('hd', (major === 22 ? 2 : 0) + (minor >> 6), minor & 63);
     default:
       return undefined;

@@ -3,6 +3,7 @@ import type { Disk } from './disk';
 import type { DomainDisks, SkippedDisk } from './domain-disks';
 import { XenError } from './errors';
 import {
+  BLOCK_STATS_COUNTERS,
   roundCounters,
   sumCounters,
   toBigints,
@@ -51,6 +52,11 @@ export class DomainCounters {
    * @throws XenError if there is no such disk, or if it cannot be read.
    */
   read(path: string, counters: number, options: ReadOptions): Reading {
+    if (counters !== BLOCK_STATS_COUNTERS) {
+      // a counter that is not read must not have the number of an earlier read, maybe of another disk
+      NUMBERS.fill(-1);
+      BIGINTS.fill(-1n);
+    }
     if (path === '') return this.#readSum(counters, options);
     const row = options.bigint ? BIGINTS : NUMBERS;
     let disk = this.#disks.known(path);

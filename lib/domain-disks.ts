@@ -95,13 +95,10 @@ export class DomainDisks implements DiskOwner {
 
   forget(disk: Disk): void {
     if (this.#byDevid.get(disk.devid) === disk) this.#byDevid.delete(disk.devid);
-    for (const [path, other] of this.#byPath) if (other === disk) this.#byPath.delete(path);
   }
 
   close(): void {
     for (const disk of this.#byDevid.values()) disk.closeStatistics();
-    this.#byDevid.clear();
-    this.#byPath.clear();
   }
 
   #open(query: Query, path: string): Disk {
@@ -160,7 +157,6 @@ export class DomainDisks implements DiskOwner {
 
   #replace(kept: Disk | undefined, disk: Disk): void {
     kept?.closeStatistics();
-    if (kept !== undefined) this.forget(kept);
     this.#byDevid.set(disk.devid, disk);
   }
 
@@ -180,7 +176,8 @@ export class DomainDisks implements DiskOwner {
 class OpenedVbd {
   /** Why they are not open; 0 if they are. */
   readonly failure: number;
-  #vbd: Vbd | undefined;
+  readonly #vbd: Vbd;
+  #isReleased = false;
 
   constructor(vbd: Vbd) {
     this.#vbd = vbd;
@@ -189,13 +186,11 @@ class OpenedVbd {
 
   /** Hands them over to a disk. */
   release(): Vbd {
-    const vbd = this.#vbd;
-    if (vbd === undefined) throw new Error('these statistics have been handed over');
-    this.#vbd = undefined;
-    return vbd;
+    this.#isReleased = true;
+    return this.#vbd;
   }
 
   close(): void {
-    this.#vbd?.close();
+    if (!this.#isReleased) this.#vbd.close();
   }
 }

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Connection } from '..';
-import { MetricsText, type MetricNames } from '../metrics/prometheus';
+import type { MetricNames } from '../metrics/prometheus';
+import { handleRequests } from './exporter';
 import { addHostOptions, withConnection, type HostValues } from './host-command';
 import { describeUnsupported } from './rates/unsupported';
 
@@ -11,20 +12,6 @@ const DEFAULT_LISTEN = '127.0.0.1:9788';
 
 /** Timeout of responses that are unfinished when the command ends, in milliseconds. */
 const GRACE_MS = 1000;
-
-const PAGE = `<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>xen-block-stats</title></head>
-<body>
-<h1>xen-block-stats</h1>
-<p>Block statistics of the Xen guests on this host, for Prometheus.</p>
-<ul>
-<li><a href="/metrics">/metrics</a>: the metrics</li>
-<li><a href="/-/healthy">/-/healthy</a>: whether this program is alive</li>
-</ul>
-</body>
-</html>
-`;
 
 interface ServeValues extends HostValues {
   readonly listen: Address;
@@ -59,7 +46,7 @@ async function serve(
   { listen, names }: Pick<ServeValues, 'listen' | 'names'>,
 ): Promise<void> {
   const set = await xen.diskSet();
-  const server = createServer(handleRequests(new MetricsText(set, { names })));
+  const server = createServer(handleRequests(set, { names }));
   const ended = endSignal();
   await startListening(server, listen);
   const url = `http://${formatAddress(server.address() as AddressInfo)}`;
@@ -86,26 +73,6 @@ function parseAddress(text: string): Address {
     throw new InvalidArgumentError(`It must be an address and a port, as ${DEFAULT_LISTEN}.`);
   }
   return { host, port, text };
-}
-
-function handleRequests(metrics: MetricsText): RequestListener {
-  const paths = new Map<string, () => [type: string, body: string | Buffer]>([
-    ['/', () => ['text/html; charset=utf-8', PAGE]],
-    ['/metrics', () => [MetricsText.contentType, metrics.scrape()]],
-    ['/-/healthy', () => ['text/plain; charset=utf-8', 'healthy\n']],
-  ]);
-  return ({ method = '', url = '' }, response) => {
-    const getContent = paths.get(url.split('?')[0] ?? '');
-    if (getContent === undefined) {
-      response.writeHead(404).end();
-    } else if (method !== 'GET' && method !== 'HEAD') {
-      response.writeHead(405, { allow: 'GET, HEAD' }).end();
-    } else {
-      const [type, body] = getContent();
-      response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
-      response.end(body);
-    }
-  };
 }
 
 async function startListening(server: Server, { host, port, text }: Address): Promise<void> {

@@ -3,6 +3,7 @@ import { Column, ROW_LENGTH } from '../native';
 import { isFilled, type DiskSet } from '../sampling/disk-set';
 import type { DiskInfo } from '../xenstore/disks';
 import { DiskLabels, checkNumbers } from './disk-labels';
+import { countUnsupported } from './unsupported-disks';
 
 /** The attributes of a disk, for each direction of I/O. */
 interface DiskAttributes {
@@ -20,14 +21,18 @@ interface Observed {
   readonly direction: 'none' | 'read' | 'write';
 }
 
+/** What is observed of a set that was closed. */
+const CLOSED = { disks: [], unsupported: [], values: new Float64Array() };
+
 /**
  * Creates instruments of a meter that observe a set of disks. Each collection of metrics samples the set
  * once, for all instruments. `system.disk.io`, `system.disk.operations` and `system.disk.limit` follow
  * OpenTelemetry's semantic conventions; the others, which have no convention, begin with `xen.disk`. The
- * SDK exports the last values of a removed disk again and again, so its `xen.disk.up` is observed as 0.
+ * SDK exports the last values of a removed disk again and again, so its `xen.disk.up` is observed as 0,
+ * as is that of every disk after the set is closed.
  *
  * @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints.
- * @returns a function that ends the observation. Call it before the set is closed.
+ * @returns a function that ends the observation.
  */
 export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   checkNumbers(set);
@@ -47,6 +52,10 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   });
   const up = meter.createObservableGauge('xen.disk.up', {
     description: 'Whether the counters of the disk could be read: 1 or 0.',
+  });
+  const unsupportedDisks = meter.createObservableUpDownCounter('xen.disk.unsupported', {
+    description: 'Disks that are not observed, by the driver that serves them.',
+    unit: '{disk}',
   });
   const observed: readonly Observed[] = [
     { instrument: io, column: 'rdBytes', direction: 'read' },
@@ -77,7 +86,7 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   let present = new Map<string, Attributes>();
 
   const observe: BatchObservableCallback = (result) => {
-    const { disks, values } = set.sample();
+    const { disks, unsupported, values } = set.isClosed ? CLOSED : set.sample();
     const attributes = labels.of(disks);
     const previous = present;
     present = new Map();
@@ -95,8 +104,16 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
     for (const [key, attributes] of previous) {
       if (!present.has(key)) result.observe(up, 0, attributes);
     }
+    for (const { driver, count } of countUnsupported(unsupported)) {
+      result.observe(unsupportedDisks, count, { 'xen.disk.driver': driver });
+    }
   };
-  const instruments = [...new Set(observed.map(({ instrument }) => instrument)), limit, up];
+  const instruments = [
+    ...new Set(observed.map(({ instrument }) => instrument)),
+    limit,
+    up,
+    unsupportedDisks,
+  ];
   meter.addBatchObservableCallback(observe, instruments);
   return () => {
     meter.removeBatchObservableCallback(observe, instruments);

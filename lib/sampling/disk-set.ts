@@ -66,7 +66,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   readonly #vbds: VbdSet;
   readonly #newValues: (rows: number) => SetValues<N>;
   readonly #watch: DiskWatch;
-  readonly #onClose: () => void;
 
   #disks: readonly DiskInfo[] = Object.freeze([]);
   #unsupported: readonly DiskInfo[] = Object.freeze([]);
@@ -82,11 +81,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   readonly #clock = new BigInt64Array(2);
   #errors: ReadonlyMap<DiskInfo, XenError> | undefined;
   #lastRescan = 0n;
-  #isStarted = false;
   #isClosed = false;
 
   /** @internal */
-  constructor(host: Host, options: unknown, onClose: () => void) {
+  constructor(host: Host, options: unknown) {
     super();
     const { native, sysfs } = host;
     const given = new Options(options);
@@ -101,7 +99,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
         : new Float64Array(rows * ROW_LENGTH).fill(-1)) as SetValues<N>;
     this.#values = this.#newValues(0);
     this.#previous = this.#newValues(0);
-    this.#onClose = onClose;
     const vbds = new native.VbdSet(devicesDirectory(sysfs), maxOpenFiles);
     this.#vbds = vbds;
     this.#watch = new DiskWatch(
@@ -125,7 +122,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   async start(): Promise<this> {
     try {
       await this.#watch.start();
-      this.#isStarted = true;
       return this;
     } catch (error) {
       this.close();
@@ -188,6 +184,15 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    */
   get watching(): boolean {
     return !this.#isClosed && this.#watch.isCurrent;
+  }
+
+  /**
+   * Whether the set was closed: {@link sample} throws then.
+   *
+   * @internal
+   */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /**
@@ -256,7 +261,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#isClosed = true;
     this.#watch.close();
     this.#vbds.close();
-    this.#onClose();
   }
 
   [Symbol.dispose](): void {
@@ -302,7 +306,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     [this.#values, this.#previous, this.#failures] = [values, previous, failures];
     this.#generation += 1;
 
-    if (!this.#isStarted) return;
     this.#emitAll([
       ...removed.map((disk) => () => this.emit('remove', disk)),
       ...added.map((disk) => () => this.emit('add', disk)),
@@ -327,7 +330,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   #restoreValues(): void {
     if (this.#values.length > 0 || this.#disks.length === 0) return;
     this.#values = this.#newValues(this.#disks.length);
-    this.#previous = this.#newValues(this.#disks.length);
   }
 
   /** Scans the domains of failed disks, which reopens them: no watch event reports that the kernel made the files. */

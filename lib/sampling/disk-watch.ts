@@ -4,7 +4,7 @@ import type { Host } from '../host';
 import type { VbdSet } from '../native';
 import { timeoutError } from '../xenstore/client';
 import type { DiskInfo } from '../xenstore/disks';
-import { WatchingClient, closedError } from '../xenstore/watching-client';
+import { WatchingClient } from '../xenstore/watching-client';
 import { DiskScanner } from './disk-scanner';
 
 /** The delay of a retry after a failed scan, in milliseconds. It doubles with each failure, up to the longest. */
@@ -30,10 +30,7 @@ export class DiskWatch {
   #isScanning = false;
   #retryMs = FIRST_RETRY_MS;
   #retry: NodeJS.Timeout | undefined;
-  #keepsAlive = false;
   #isClosed = false;
-  /** Rejects {@link DiskWatch.start}. */
-  #abort: (error: XenError) => void = () => undefined;
 
   /**
    * @param vbds - takes the statistics of the disks that are found.
@@ -66,19 +63,20 @@ export class DiskWatch {
    */
   async start(): Promise<void> {
     const timeoutMs = this.#timeoutMs;
-    const aborted = new Promise<never>((_resolve, reject) => {
-      this.#abort = reject;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(timeoutError(timeoutMs));
+      }, timeoutMs);
     });
-    const timer = setTimeout(() => {
-      this.#abort(timeoutError(timeoutMs));
-    }, timeoutMs);
     this.#isScanning = true;
     try {
-      await Promise.race([aborted, this.#scanFirst()]);
+      await Promise.race([deadline, this.#scanFirst()]);
     } finally {
       clearTimeout(timer);
       this.#isScanning = false;
     }
+    this.#client.checkOpen();
     const filterError = this.#scanner.takeFilterError();
     if (filterError !== undefined) throw filterError.error;
     this.#wasCurrent = this.isCurrent;
@@ -98,17 +96,13 @@ export class DiskWatch {
 
   /** Sets whether the watch keeps the process alive. */
   keepAlive(alive: boolean): void {
-    this.#keepsAlive = alive;
     this.#client.keepAlive(alive);
-    if (alive) this.#retry?.ref();
-    else this.#retry?.unref();
   }
 
   close(): void {
     this.#isClosed = true;
     this.#client.close();
     clearTimeout(this.#retry);
-    this.#abort(closedError());
   }
 
   #onEvents(changed: readonly string[], lost: boolean): void {
@@ -173,7 +167,7 @@ export class DiskWatch {
       self.#retry = undefined;
       self.#scanNext();
     }, this.#retryMs);
-    if (!this.#keepsAlive) this.#retry.unref();
+    this.#retry.unref();
     this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS);
   }
 

@@ -70,7 +70,9 @@ export class CounterFiles {
     this.#directory = join(bus, 'devices', device);
     this.#hidden = join(bus, `${device}.hidden`);
     const statistics = join(this.#hidden, 'statistics');
-    mkdirSync(statistics, { recursive: true });
+    // creates no parents: they are missing only if the host's files are removed, because the process ends
+    mkdirSync(this.#hidden);
+    mkdirSync(statistics);
     for (const counter of COUNTERS) {
       const descriptor = openSync(join(statistics, counter), 'wx', 0o444);
       this.#files.set(counter, { descriptor, text: '' });

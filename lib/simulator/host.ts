@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { onExit } from 'signal-exit';
 import { outOfRange } from '../errors';
 import type { Counters, Io } from './counters';
 import { Faults } from './faults';
@@ -26,12 +27,6 @@ const MAX_SOCKET_PATH = 107;
 
 const SOCKET = 'xenstored.sock';
 
-/** Paths to remove if the process ends without {@link SimulatedHost.stop}. */
-const leftovers = new Set<string>();
-process.on('exit', () => {
-  for (const path of leftovers) rmSync(path, { recursive: true, force: true });
-});
-
 /**
  * A simulated Xen host, for tests of programs that use this package: a xenstored on a Unix socket, and
  * directories as in sysfs, with guests and disks whose counters move.
@@ -45,15 +40,19 @@ export class SimulatedHost {
   readonly faults = new Faults((fault) => this.#call('setFault', fault));
   readonly #worker: Worker;
   /** The files and directories to remove at the end. */
-  readonly #created: string[];
+  readonly #created: readonly string[];
+  /** Lets the files stay when the process ends. */
+  readonly #keepFiles: () => void;
   /** Why no call is possible any more. */
   #ended: string | undefined;
 
-  private constructor(options: SimulationOptions, created: string[]) {
-    const { xenstore, sysfs } = options;
-    this.connectOptions = { xenstore, sysfs };
+  private constructor(sysfs: string, options: SimulationOptions, created: readonly string[]) {
+    this.connectOptions = { xenstore: options.xenstore, sysfs };
     this.#created = created;
-    for (const path of created) leftovers.add(path);
+    // also when a signal ends the process, as it would without this: signal-exit raises it again
+    this.#keepFiles = onExit(() => {
+      this.#removeFiles();
+    });
     this.#worker = new Worker(join(__dirname, 'worker.js'), { workerData: options });
     this.#worker.unref();
     this.#worker.on('error', (error) => {
@@ -75,9 +74,11 @@ export class SimulatedHost {
     const sysfs = join(root, 'sys');
     // throws if another host uses the directory, before anything of that host would be removed
     mkdirSync(sysfs);
+    const bus = join(sysfs, 'bus/xen-backend');
+    mkdirSync(join(bus, 'devices'), { recursive: true });
     // other files in the caller's directory stay
     const created = directory === undefined ? [root] : [xenstore, sysfs];
-    const host = new SimulatedHost({ xenstore, sysfs, domid, toolstack }, created);
+    const host = new SimulatedHost(sysfs, { xenstore, bus, domid, toolstack }, created);
     try {
       await host.#call('start');
       for (const guest of guests) await host.addGuest(guest);
@@ -174,14 +175,21 @@ export class SimulatedHost {
   async stop(): Promise<void> {
     this.#ended ??= 'the simulated host has been stopped';
     await this.#worker.terminate();
-    for (const path of this.#created.splice(0)) {
-      rmSync(path, { recursive: true, force: true });
-      leftovers.delete(path);
-    }
+    this.#removeFiles();
+    this.#keepFiles();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  #removeFiles(): void {
+    for (const path of this.#created.filter(existsSync)) {
+      // renamed first: the worker thread may still create files below the path
+      const removed = `${path}.removed`;
+      renameSync(path, removed);
+      rmSync(removed, { recursive: true });
+    }
   }
 
   async #call<C extends Command>(

@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseDiskName } from '../disk-name';
 import { CounterFiles, countIo, type Counters, type Io } from './counters';
 import type { Fault } from './faults';
@@ -22,10 +20,10 @@ import {
 import { WorkloadStream } from './workload';
 import { Xenstored } from './xenstored';
 
-/** The kind of a host, the path of its socket, and the directory that gets `bus/xen-backend`. */
+/** The kind of a host, the path of its socket, and its directory `bus/xen-backend`, which has `devices`. */
 export interface SimulationOptions extends Required<Pick<HostOptions, 'domid' | 'toolstack'>> {
   readonly xenstore: string;
-  readonly sysfs: string;
+  readonly bus: string;
 }
 
 interface Guest {
@@ -44,7 +42,6 @@ interface Disk {
 /** The state of a simulated host. It runs on the worker thread; its methods are those of the host. */
 export class Simulation {
   readonly #options: SimulationOptions;
-  readonly #bus: string;
   readonly #store = new Store();
   readonly #xenstored: Xenstored;
   readonly #guests = new Map<number, Guest>();
@@ -55,14 +52,12 @@ export class Simulation {
 
   constructor(options: SimulationOptions) {
     this.#options = options;
-    this.#bus = join(options.sysfs, 'bus/xen-backend');
     this.#xenstored = new Xenstored(this.#store, options.domid, options.xenstore);
     this.#lastDomid = options.domid;
   }
 
   async start(): Promise<void> {
     const { domid, toolstack } = this.#options;
-    mkdirSync(join(this.#bus, 'devices'), { recursive: true });
     this.#writeNodes(dom0Nodes(toolstack));
     if (domid !== 0) {
       const name = `driver-domain-${domid}`;
@@ -107,7 +102,7 @@ export class Simulation {
 
     const isServed = kind === 'vbd' && options.backendDomid === ownDomid && !isEmptyDrive(disk);
     const files = isServed
-      ? new CounterFiles(this.#bus, `vbd-${domid}-${devid}`, disk.counters)
+      ? new CounterFiles(this.#options.bus, `vbd-${domid}-${devid}`, disk.counters)
       : undefined;
     disks.set(devid, { options, connected: false, files });
     this.#writeNodes(diskNodes(toolstack, domid, options));

@@ -126,19 +126,19 @@ export function toDevids(names: readonly string[] | null | undefined): number[] 
     .filter((devid) => devid < 2 ** 31);
 }
 
+/** `/local/domain/<backend's domid>/backend/<kind>/<guest's domid>/<devid>`. */
+const BACKEND = /^\/local\/domain\/([0-9]{1,5})\/backend\/([a-z0-9_]+)\/([0-9]+)\/([0-9]+)$/;
+
 /** Parses the path of a backend directory. Returns undefined unless it is a backend of this disk. */
 function parseBackend(
   text: NodeText,
   domid: number,
   devid: number,
 ): { backend: string; backendDomid: number; kind: DiskKind } | undefined {
-  const match = /^\/local\/domain\/([0-9]{1,5})\/backend\/([a-z0-9_]+)\/([0-9]+)\/([0-9]+)$/.exec(
-    text ?? '',
-  );
-  const kind = match?.[2];
-  if (!match || kind === undefined || !isDiskKind(kind)) return undefined;
-  if (Number(match[3]) !== domid || Number(match[4]) !== devid) return undefined;
-  return { backend: match[0], backendDomid: Number(match[1]), kind };
+  const [backend = '', backendDomid, kind = '', ...disk] = BACKEND.exec(text ?? '') ?? [];
+  const isOfDisk = Number(disk[0]) === domid && Number(disk[1]) === devid;
+  if (!isDiskKind(kind) || !isOfDisk) return undefined;
+  return { backend, backendDomid: Number(backendDomid), kind };
 }
 
 const NODES = [

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type Connection, type DiskSet } from 'xen-block-stats';
@@ -149,6 +151,25 @@ describe('a set of disks', () => {
     await expect(own.diskSet()).rejects.toMatchObject({ code: 'ERR_XENSTORE_TIMEOUT' });
     await proxy.clear();
     own.close();
+  });
+
+  test('scans a disk that fails at most once a second, however often it is sampled', async () => {
+    const device = join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712');
+    writeFileSync(join(device, 'statistics/rd_req'), 'rubbish');
+    const directory = '/local/domain/0/backend/vbd/1';
+    const scans = async () =>
+      (await proxy.requests()).filter(
+        ({ type, path }) => type === 'directory' && path === directory,
+      ).length;
+    await proxy.requests();
+    const start = performance.now();
+    set.sample();
+    while ((await scans()) === 0) await delay(1);
+    for (let i = 0; i < 100; i++) {
+      expect(set.sample().errors.size).toBe(1);
+      await delay(1);
+    }
+    expect(await scans()).toBeLessThanOrEqual((performance.now() - start) / 1000);
   });
 
   test('can be closed, and another one made, in listeners', async () => {

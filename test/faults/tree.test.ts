@@ -90,6 +90,16 @@ describe('during a call, the tree gets', () => {
     expect(await change(program, `${BACKEND}/params`, swap)).toEqual(['/dev/b', 777]);
   });
 
+  test('another disk, after the disk of a source was found', async () => {
+    const swap = async () => {
+      await host.detachDisk(1, 'xvda');
+      await host.attachDisk(1, { name: 'xvda', source: '/dev/b', counters: { rd_req: 777 } });
+    };
+    const program = "web.blockStats('/dev/a').rdReq";
+    expect(await change(program, `${BACKEND}/params`, swap)).toBe('ERR_XEN_INVALID_DISK');
+    expect(await run("web.blockStats('/dev/b').rdReq")).toBe(777);
+  });
+
   test('another disk, in a directory that is listed in parts', async () => {
     const directory = '/local/domain/0/backend/vbd/1';
     for (let i = 0; i < 500; i++) await host.write(`${directory}/no-disk-number-${i}`, '');

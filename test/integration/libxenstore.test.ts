@@ -63,7 +63,7 @@ describe('libxenstore', () => {
       const disk = web.disk('xvda');
       set.sample();
       const before = calls().length;
-      for (let i = 0; i < 1000; i++) { web.blockStats('xvda'); disk.read(); set.sample(); }
+      for (let i = 0; i < 1000; i++) { web.blockStats('xvda'); web.disk('xvda'); disk.read(); set.sample(); }
       const made = calls().slice(before).filter((call) => call !== 'xs_read domid'); // the client's heartbeat
       xen.close();
       console.log(JSON.stringify({ first, made }));`);

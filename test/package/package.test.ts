@@ -113,9 +113,14 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('installs two dependencies: one finds the binary, one parses the command line', () => {
+  test('installs three dependencies', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
-    expect(modules.sort()).toEqual(['commander', 'node-gyp-build', 'xen-block-stats']);
+    expect(modules.sort()).toEqual([
+      'commander',
+      'node-gyp-build',
+      'signal-exit',
+      'xen-block-stats',
+    ]);
   });
 
   test('loads the parser of the command line for the command only', () => {
@@ -191,6 +196,14 @@ describe('the packed package', () => {
       console.log(numbers, bigints, disk, value);
       ${PROGRAM}
     `);
+    // without prom-client
+    check(`
+      import { connect } from 'xen-block-stats';
+      import { MetricsText, registerDiskSet, type MetricRegistry } from 'xen-block-stats/prometheus';
+      const registry: MetricRegistry = { registerMetric() {}, removeSingleMetric() {} };
+      const set = await connect().diskSet();
+      console.log(new MetricsText(set).scrape(), registerDiskSet(registry, set));
+    `);
     symlinkSync(join(ROOT, 'node_modules/prom-client'), join(project, 'node_modules/prom-client'));
     symlinkSync(
       join(ROOT, 'node_modules/@opentelemetry'),
@@ -217,7 +230,7 @@ describe('the packed package', () => {
         const notANumber: bigint = connect().domain('web1').blockStats('xvda').rdReq;
       `),
     ).toThrow();
-  }, 30_000);
+  }, 90_000);
 
   test('provides metrics without the optional prom-client and OpenTelemetry', () => {
     const source = `

@@ -21,14 +21,14 @@ test('util.inspect shows what each object is, in one line', async () => {
   const set = await xen.diskSet();
   const { sysfs } = host.connectOptions;
   expect([xen, web, disk, set].map((it) => inspect(it))).toEqual([
-    `Connection { sysfs: '${sysfs}', timeoutMs: 1000, sets: 1, isClosed: false }`,
+    `Connection { sysfs: '${sysfs}', timeoutMs: 1000, isClosed: false }`,
     `Domain { domid: 1, name: 'web1', uuid: '${String(web.uuid)}' }`,
     `Disk { domid: 1, name: 'xvda', devid: 51712, source: '/dev/vg/web1', isClosed: false }`,
     `DiskSet { disks: 1, unsupported: 0, failed: 0, watching: true, isClosed: false }`,
   ]);
   xen.close();
   expect([xen, set].map((it) => inspect(it))).toEqual([
-    `Connection { sysfs: '${sysfs}', timeoutMs: 1000, sets: 0, isClosed: true }`,
+    `Connection { sysfs: '${sysfs}', timeoutMs: 1000, isClosed: true }`,
     `DiskSet { disks: 1, unsupported: 0, failed: 0, watching: false, isClosed: true }`,
   ]);
 });

@@ -60,6 +60,7 @@ describeOnHosts('on', (start) => {
 
     test.each([
       [8, 'no domain with matching id 8 is running'],
+      [32751, 'no domain with matching id 32751 is running'],
       ['nosuch', "no domain with matching name 'nosuch' is running"],
       [
         UUID.replace('a', 'b'),
@@ -146,7 +147,11 @@ describeOnHosts('on', (start) => {
       ['xvdj', 'ERR_XEN_STATS_UNAVAILABLE', 'cannot open bus path: disk xvdj'],
     ])('of %s fails with %s', (disk, code, message) => {
       expect(() => xen.domain('web1').blockStats(disk)).toThrow(
-        error(code, { disk, domid: 1, message: expect.stringMatching(`^${message}`) }),
+        error(code, {
+          disk,
+          domid: 1,
+          message: expect.stringMatching(`^${message}.* of domain web1 is `),
+        }),
       );
     });
 
@@ -207,24 +212,44 @@ describeOnHosts('on', (start) => {
       expect(disk?.source).toBe('/dev/\uFFFD[2J');
     });
 
-    test.each(['4294967296', '051712', '-1', 'abc'])('a devid of %s', async (devid) => {
-      const before = xen.domain('web1').disks().length;
-      const directory = `/local/domain/0/backend/vbd/1/${devid}`;
-      await host.write(`${directory}/dev`, 'xvda');
-      expect(xen.domain('web1').disks()).toHaveLength(before);
-      await host.remove(directory);
-    });
+    test.each(['4294967296', '2147483648', '051712', '-1', 'abc'])(
+      'a devid of %s',
+      async (devid) => {
+        const before = xen.domain('web1').disks().length;
+        const directory = `/local/domain/0/backend/vbd/1/${devid}`;
+        await host.write(`${directory}/dev`, 'xvda');
+        expect(xen.domain('web1').disks()).toHaveLength(before);
+        await host.remove(directory);
+      },
+    );
 
-    test.each([
-      '/local/domain/7/backend/vbd/2/1',
-      '/local/domain/7/backend/vbd/1/2',
-      '/local/domain/7/backend/vbd/1/../1/1',
-      '/local/domain/7/backend/nonsense/1/1',
-      '/tool/7',
-    ])('the backend %s in a node of /libxl', async (backend) => {
-      const before = xen.domain('web1').disks().length;
-      await host.write('/libxl/1/device/vbd/1/backend', backend);
-      expect(xen.domain('web1').disks()).toHaveLength(before);
+    describe('in the nodes of /libxl,', () => {
+      const directory = '/libxl/1/device/vbd/1';
+      const sources = () =>
+        xen
+          .domain('web1')
+          .disks()
+          .map(({ source }) => source);
+
+      beforeEach(() => host.write(`${directory}/params`, '/dev/libxl'));
+
+      test.each([
+        ['of another domain', '/local/domain/7/backend/vbd/2/1'],
+        ['of another disk', '/local/domain/7/backend/vbd/1/2'],
+        ['of another domain and disk', '/local/domain/7/backend/vbd/2/2'],
+        ['with ..', '/local/domain/7/backend/vbd/1/../1/1'],
+        ['of an unknown kind', '/local/domain/7/backend/nonsense/1/1'],
+        ['of this domain', '/local/domain/0/backend/vbd/1/1'],
+        ['that is none', '/tool/7'],
+      ])('a backend %s', async (_what, backend) => {
+        await host.write(`${directory}/backend`, backend);
+        expect(sources()).not.toContain('/dev/libxl');
+      });
+
+      test('but not the backend of another domain, of this very disk', async () => {
+        await host.write(`${directory}/backend`, '/local/domain/7/backend/vbd/1/1');
+        expect(sources()).toContain('/dev/libxl');
+      });
     });
   });
 });

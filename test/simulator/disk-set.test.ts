@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -15,9 +15,11 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 import { diskName } from '../../lib/disk-name';
 import { describeOnHosts } from '../support/hosts';
 import { RealHost, type TestHost } from '../support/real-host';
+import { countOpenStatistics as files } from '../support/open-statistics';
 import { spawn } from '../support/child-process';
 import { needing } from '../support/needs';
 import { overwriteCounter } from '../support/counter-file';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 
 const label = ({ domain, name }: DiskInfo) => `${String(domain)}/${name}`;
 
@@ -122,6 +124,24 @@ describeOnHosts('a set of disks, on', (start) => {
     expect(last?.error).toBeUndefined();
   });
 
+  test('has the counters of a disk of which none is 0', async () => {
+    const counters = {
+      rd_req: 1,
+      rd_sect: 2,
+      wr_req: 3,
+      wr_sect: 4,
+      f_req: 5,
+      ds_req: 6,
+      oo_req: 7,
+    };
+    await host.setCounters(2, 'xvda', counters);
+    const set = (await xen.diskSet()).sample();
+    const stats = xen.domain(2).disk('xvda').read();
+    expect(Object.values(stats)).toEqual([1, 2, 1024, 3, 4, 2048, 5, 6, 7]);
+    expect([...set][2]?.stats).toEqual(stats);
+    expect(set.sample().rates()[2]).toMatchObject({ reset: false, rPerSec: 0 });
+  });
+
   test('has only the disks that match the filter', async () => {
     const set = await xen.diskSet({ filter: ({ domain }) => domain === 'db' });
     expect(set.disks.map(label)).toEqual(['db/xvda']);
@@ -174,6 +194,29 @@ describeOnHosts('a set of disks, on', (start) => {
     // the replaced arrays do not change
     expect(disks).toHaveLength(3);
     expect(values[0]).toBe(1);
+  });
+
+  test('keeps the last values and the error of each disk when rows are added', async () => {
+    const set = (await xen.diskSet()).sample();
+    const statistics = 'bus/xen-backend/devices/vbd-1-51728/statistics';
+    overwriteCounter(join(host.connectOptions.sysfs, statistics, 'rd_req'), 'rubbish\n');
+    const { errors } = set.sample();
+    await host.attachDisk(1, { name: 'sda', source: '/dev/vg/first' });
+    await untilDisks(set, 4);
+    expect(set.disks.map(label)).toEqual(['web1/sda', 'web1/xvda', 'web1/xvdb', 'db/xvda']);
+    expect(column(set, 'rdReq')).toEqual([-1, 1, -1, 3]);
+    expect(set.errors).toEqual(errors);
+    expect(set.errors.size).toBe(1);
+    // of two samples, the first one is from before
+    const rates = set.rates();
+    expect(rates.map((it) => it?.rPerSec)).toEqual([undefined, 0, undefined, 0]);
+  });
+
+  test('has the same array of values as long as it has no disks', async () => {
+    const set = await xen.diskSet({ filter: () => false });
+    const { values } = set;
+    expect(set.sample().values).toBe(values);
+    expect(set.sample().values).toBe(values);
   });
 
   test('has -1 and an error for a disk that fails, and its counters when it works again', async () => {
@@ -356,6 +399,7 @@ describeOnHosts('a set of disks, on', (start) => {
     expect(() => set.sample()).toThrow(expect.objectContaining({ code: 'ERR_XEN_CLOSED' }));
     await expect(xen.diskSet()).rejects.toMatchObject({ code: 'ERR_XEN_CLOSED' });
     expect(set.disks).toHaveLength(3);
+    expect(set.watching).toBe(false);
     set.close();
   });
 
@@ -411,20 +455,6 @@ describeOnHosts('a set of disks, on', (start) => {
   });
 
   describe('with a descriptor budget', () => {
-    /** Counts the files and directories of disks that are open for reading: the host opens them for writing. */
-    const files = () =>
-      readdirSync('/proc/self/fd').filter((fd) => {
-        try {
-          const flags = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
-          return (
-            /^flags:\s\d*[04]$/m.test(flags) &&
-            readlinkSync(`/proc/self/fd/${fd}`).includes('/vbd-')
-          );
-        } catch {
-          return false; // the descriptor of /proc/self/fd itself
-        }
-      }).length;
-
     test.each([
       [100, 21],
       [23, 21],
@@ -505,6 +535,48 @@ needing('xenstored').test(
     await host.stop();
   },
 );
+
+test('a set holds unwanted disks open only while it scans sixteen domains', async () => {
+  const host = await SimulatedHost.start();
+  for (let domid = 1; domid <= 40; domid++) {
+    const disks = [{ name: 'xvda', source: `/dev/${domid}` }];
+    await host.addGuest({ name: `guest${domid}`, domid, disks });
+  }
+  const xen = connect(host.connectOptions);
+  let most = 0;
+  const filter = () => {
+    most = Math.max(most, files());
+    return false;
+  };
+  await xen.diskSet({ filter });
+  expect(most).toBe(16 * 7);
+  expect(files()).toBe(0);
+  xen.close();
+  await host.stop();
+});
+
+test('a set removes the watch of a domain that has no more disks', async () => {
+  const host = await SimulatedHost.start();
+  await host.addGuest({ name: 'web1', domid: 1, disks: [{ name: 'xvda', source: '/dev/a' }] });
+  await host.addGuest({ name: 'db', domid: 2, disks: [{ name: 'xvda', source: '/dev/b' }] });
+  const proxy = await XenstoredProxy.start(host);
+  const xen = connect(proxy.connectOptions);
+  const set = await xen.diskSet();
+  await proxy.requests();
+  await host.removeGuest(2);
+  const unwatched: string[] = [];
+  while (unwatched.length === 0) {
+    const requests = await proxy.requests();
+    unwatched.push(...requests.filter(({ type }) => type === 'unwatch').map(({ path }) => path));
+  }
+  expect(unwatched).toEqual(['/local/domain/2/name']);
+  // it still watches the other domain
+  await host.write('/local/domain/1/name', 'www');
+  while (set.disks[0]?.domain !== 'www') await turn();
+  xen.close();
+  await proxy.stop();
+  await host.stop();
+});
 
 needing('xenstored').describe('a set, when xenstored fails,', () => {
   const TIMEOUT_MS = 5000;
@@ -626,8 +698,42 @@ describe('a process with a set', () => {
     return output;
   }
 
-  test('ends although the set is open', async () => {
-    await expect(run(`(await xen.diskSet()).sample(); console.log('end')`)).resolves.toBe('end\n');
+  test('ends although the set is open, whatever the timeout of its connection', async () => {
+    const own = JSON.stringify({ ...host.connectOptions, timeoutMs: 2 ** 31 - 1 });
+    const program = `
+      const own = require('xen-block-stats').connect(${own});
+      (await own.diskSet()).sample();
+      console.log('end');`;
+    await expect(run(program)).resolves.toBe('end\n');
+  });
+
+  test('ends although ref() is called after close()', async () => {
+    const program = `
+      const set = (await xen.diskSet()).ref();
+      set.close();
+      set.ref().unref().ref();
+      console.log('end');`;
+    await expect(run(program)).resolves.toBe('end\n');
+  });
+
+  test('is kept alive by a set that it does not hold', async () => {
+    const program = `
+      await (async () => {
+        const set = (await xen.diskSet()).ref();
+        set.on('add', () => { console.log('added'); process.exit() });
+      })();
+      await new Promise((resolve) => setImmediate(resolve));
+      for (let i = 0; i < 5; i++) gc();
+      console.log('collected');`;
+    const child = start(program, ['--expose-gc']);
+    let output = '';
+    child.stdout.on('data', (text: string) => (output += text));
+    while (output !== 'collected\n') await turn();
+    const ended = once(child, 'close');
+    await host.attachDisk(1, { name: 'xvdz', source: '/dev/vg/z' });
+    await ended;
+    expect(output).toBe('collected\nadded\n');
+    await host.detachDisk(1, 'xvdz');
   });
 
   test('is kept alive by ref() until unref()', async () => {
@@ -666,7 +772,7 @@ describe('a process with a set', () => {
       const count = () => readdirSync('/proc/self/fd').length + readdirSync('/proc/self/task').length;
       (await xen.diskSet()).close();
       const before = count();
-      await (async () => { for (let i = 0; i < 5; i++) (await xen.diskSet()).sample(); })();
+      await (async () => { for (let i = 0; i < 5; i++) (await xen.diskSet()).ref().unref().sample(); })();
       if (count() < before + 5 * 70) throw new Error('the sets have no open files');
       const again = () => { gc(); if (count() > before) setTimeout(again, 10); else { console.log('closed'); xen.close(); } };
       again();`;

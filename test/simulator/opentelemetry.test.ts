@@ -90,11 +90,12 @@ describe('a meter of OpenTelemetry', () => {
       'xen.disk.discards {request}',
       'xen.disk.flushes {request}',
       'xen.disk.oo_requests {request}',
+      'xen.disk.unsupported {disk}',
       'xen.disk.up',
     ]);
     const monotonic = metrics.filter((it) => 'isMonotonic' in it && it.isMonotonic);
     expect(monotonic.map(({ descriptor }) => descriptor.name)).toEqual(
-      expect.not.arrayContaining(['system.disk.limit', 'xen.disk.up']),
+      expect.not.arrayContaining(['system.disk.limit', 'xen.disk.unsupported', 'xen.disk.up']),
     );
     expect(monotonic).toHaveLength(5);
   });
@@ -134,6 +135,15 @@ describe('a meter of OpenTelemetry', () => {
     expect(points(metrics, 'system.disk.io')).toHaveLength(2);
   });
 
+  test('has the number of disks that other drivers serve, by driver', async () => {
+    await host.attachDisk(1, { name: 'xvdb', source: '/b', kind: 'qdisk', format: 'qcow2' });
+    while (set.unsupported.length === 0) await turn();
+    const drivers = points(await collect(), 'xen.disk.unsupported');
+    expect(drivers).toHaveLength(4);
+    expect(drivers).toContainEqual([1, { 'xen.disk.driver': 'qemu' }]);
+    expect(drivers).toContainEqual([0, { 'xen.disk.driver': 'tap' }]);
+  });
+
   test('observes up as 0 once after a disk was removed', async () => {
     await collect();
     await host.detachDisk(1, 'xvda');
@@ -158,6 +168,13 @@ describe('a meter of OpenTelemetry', () => {
       1,
       { 'system.device': 'sda1', 'xen.domain.id': 2, 'xen.domain.name': 'db' },
     ]);
+  });
+
+  test('observes up as 0 for every disk after the set is closed', async () => {
+    await collect();
+    set.close();
+    const metrics = await collect();
+    expect(points(metrics, 'xen.disk.up')?.map(([value]) => value)).toEqual([0, 0]);
   });
 
   test('does not sample the set after the observation has ended', async () => {

@@ -46,6 +46,18 @@ describe('in a driver domain, which may read little besides its own xenstore dir
     });
   });
 
+  test('names a disk that cannot be read, and its domain by the domid', async () => {
+    await onHost(storage, async (xen, host) => {
+      await host.attachDisk(9, { name: 'xvdc', source: '/dev/c', format: 'vhd' });
+      expect(() => xen.domain(9).disk('xvdc')).toThrow(
+        expect.objectContaining({
+          code: 'ERR_XEN_UNSUPPORTED_FORMAT',
+          message: 'unsupported format vhd (disk xvdc of domain 9 is not raw)',
+        }),
+      );
+    });
+  });
+
   test('reports a domain that it no longer serves as not running', async () => {
     await onHost(storage, async (xen, host) => {
       const disk = xen.domain(9).disk('xvda');

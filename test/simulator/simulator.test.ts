@@ -7,6 +7,7 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 import { execFile, spawn, spawnSync } from '../support/child-process';
 import { needing } from '../support/needs';
 import { ROOT } from '../support/paths';
+import { runProgram } from '../support/program';
 
 let host: SimulatedHost;
 
@@ -225,6 +226,60 @@ describe('a host', () => {
     const socket = child.stdout.toString().trim();
     expect(socket).toMatch(/xenstored\.sock$/);
     expect(existsSync(join(socket, '..'))).toBe(false);
+  });
+
+  describe.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const)(
+    'in a program, at %s,',
+    (signal) => {
+      /** The program signals itself, as a terminal does. It prints where its host is. */
+      const program = (listen = '') => `
+      const { SimulatedHost } = require('xen-block-stats/simulator');
+      const host = await SimulatedHost.start({ guests });
+      await host.startWorkload({ intervalMs: 1 });
+      console.log(host.connectOptions.sysfs);
+      setTimeout(() => console.log('not ended'), 10_000);
+      ${listen}
+      process.kill(process.pid, '${signal}');
+    `;
+      const guests = [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] }];
+
+      test('leaves no files, and the signal ends the program', async () => {
+        const { stdout, ...ending } = await runProgram(program(), { guests });
+        expect(ending).toEqual({ status: null, signal, stderr: '' });
+        expect(stdout).toMatch(/^\/.*\/sys\n$/);
+        expect(existsSync(join(stdout.trim(), '..'))).toBe(false);
+      });
+
+      test('continues if the program has a listener of the signal, and leaves no files at its end', async () => {
+        const listen = `process.once('${signal}', async () => {
+        console.log(await host.list('/'));
+        process.exit(7);
+      });`;
+        const { stdout, ...ending } = await runProgram(program(listen), { guests });
+        expect(ending).toEqual({ status: 7, signal: null, stderr: '' });
+        const [sysfs = '', list] = stdout.split('\n');
+        expect(list).toBe("[ 'local', 'vm', 'libxl' ]");
+        expect(existsSync(join(sysfs, '..'))).toBe(false);
+      });
+    },
+  );
+
+  test('leaves no files when a signal ends the program while it starts', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'xen-block-stats-'));
+    const guests = Array.from({ length: 500 }, (_, i) => ({
+      name: `guest${i}`,
+      disks: [{ name: 'xvda', source: '/dev/a' }],
+    }));
+    const { signal, stderr } = await runProgram(
+      `require('xen-block-stats/simulator').SimulatedHost.start({ directory, guests });
+       const disk = directory + '/sys/bus/xen-backend/devices/vbd-10-51712';
+       while (!require('fs').existsSync(disk)) await new Promise(setImmediate);
+       process.kill(process.pid, 'SIGINT');`,
+      { directory, guests },
+    );
+    expect({ signal, stderr }).toEqual({ signal: 'SIGINT', stderr: '' });
+    expect(readdirSync(directory)).toEqual([]);
+    rmSync(directory, { recursive: true });
   });
 
   test('refuses invalid arguments', async () => {

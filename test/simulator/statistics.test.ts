@@ -118,7 +118,12 @@ describeOnHosts('on', (start) => {
       'bytes of libvirt’s that do not fit in 64 bits are an error: "%s"',
       async (path) => {
         await host.setCounters(domid, 'xvdb', { wr_sect: 2n ** 53n });
-        const refused = error('ERR_XEN_STATS_UNAVAILABLE', { domid, disk: path });
+        const what = path === '' ? 'all disks' : 'disk xvdb';
+        const refused = error('ERR_XEN_STATS_UNAVAILABLE', {
+          domid,
+          disk: path,
+          message: expect.stringContaining(`bytes of ${what} of domain web1 do not fit`),
+        });
         expect(() => web.blockStats(path)).toThrow(refused);
         expect(() => web.blockStatsFlags(path, { bigint: true })).toThrow(refused);
         const sectorSize = 512;
@@ -207,6 +212,14 @@ describeOnHosts('on', (start) => {
       expect(web.blockStatsFlags('xvda', { nparams: 100 }).nparams).toBe(6);
     });
 
+    test('reads only the counters of the requested parameters', () => {
+      overwriteCounter(statisticsFile('rd_req'), 'rubbish');
+      expect(web.blockStatsFlags('xvda', { nparams: 3 }).params.at(-1)?.field).toBe('rd_bytes');
+      expect(() => web.blockStatsFlags('xvda', { nparams: 4 })).toThrow(
+        error('ERR_XEN_STATS_UNAVAILABLE', { path: statisticsFile('rd_req') }),
+      );
+    });
+
     test('omits a counter that the kernel does not have', () => {
       rmSync(statisticsFile('f_req'));
       expect(web.blockStatsFlags('xvda').params.map(({ field }) => field)).toEqual([
@@ -217,6 +230,27 @@ describeOnHosts('on', (start) => {
         'errs',
       ]);
       expect(web.blockStatsFlags('xvda', { nparams: 5 }).params.at(-1)?.field).toBe('errs');
+    });
+
+    test.each([
+      ['xvda', 3],
+      ['', 3 + 9],
+    ])('has no counter of an earlier read of another disk: errs of "%s"', async (path, errs) => {
+      await host.setCounters(domid, 'xvdb', { oo_req: 9 });
+      // without the fifth of six parameters, the sixth is the last of five
+      rmSync(statisticsFile('f_req'));
+      rmSync(statisticsFile('f_req').replace('51712', '51728'));
+      for (const bigint of [false, true]) web.disk('xvdb').read({ bigint });
+      const { params } = web.blockStatsFlags(path, { nparams: 5 });
+      expect(params.at(-1)).toEqual({ field: 'errs', type: 3, value: errs });
+    });
+
+    test('is not refused for a counter of an earlier read of another disk', async () => {
+      await host.setCounters(domid, 'xvda', { rd_sect: 2n ** 53n });
+      web.disk('xvda').read();
+      expect(web.blockStatsFlags('xvdb', { nparams: 1 }).params).toEqual([
+        { field: 'wr_bytes', type: 3, value: 16392 * 4096 },
+      ]);
     });
 
     test('sums over all disks', () => {
@@ -243,6 +277,9 @@ describeOnHosts('on', (start) => {
     test('reads bigints', () => {
       const stats = web.disk('xvda').read({ bigint: true });
       expect(Object.values(stats)).toEqual(Object.values(STATS).map(BigInt));
+      for (const options of [{}, { bigint: false }]) {
+        expect(web.disk('xvda').read(options)).toEqual(STATS);
+      }
     });
 
     test('reads into an array of the caller, at an offset', () => {
@@ -314,9 +351,11 @@ describeOnHosts('on', (start) => {
       await host.attachDisk(domid, {
         name: 'xvda',
         source: '/dev/vg/web1-root',
+        mode: 'r',
         counters: { rd_req: 1 },
       });
       expect(disk.read().rdReq).toBe(1);
+      expect(disk.info.mode).toBe('r');
     });
 
     test('does not read another disk of the same name, which blockStats reads', async () => {
@@ -437,8 +476,11 @@ describeOnHosts('on', (start) => {
         physicalSectorSize: undefined,
       });
       expect(web.blockStats('xvdc').rdBytes).toBe(8 * 512);
+      const disk = web.disk('xvdc');
+      expect(disk.info.physicalSectorSize).toBeUndefined();
       await host.connectFrontend(domid, 'xvdc');
       expect(web.blockStats('xvdc').rdBytes).toBe(8 * 4096);
+      expect(disk.info.physicalSectorSize).toBe(4096);
     });
 
     test.each(['0', '513', '1000', '131072', '', 'many', '-512', '512 ', '00512\u0000'])(

@@ -43,6 +43,10 @@ export class Exporter {
     return new Exporter(child, url, greeting);
   }
 
+  get pid(): number {
+    return this.#process.pid ?? NaN;
+  }
+
   /** The label `instance` of its series in Prometheus. */
   get instance(): string {
     return new URL(this.url).host;

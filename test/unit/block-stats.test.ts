@@ -21,6 +21,10 @@ describe('libvirt’s counters of a disk', () => {
       rdBytes: -1,
       flushReq: -1,
     });
+    expect(toBigints([1n, -1n, -1n, 3n, 16n, 8192n, -1n, 6n, 7n], 4096)).toMatchObject({
+      rdBytes: -1n,
+      flushReq: -1n,
+    });
   });
 
   test('are exact as bigints beyond 2^64', () => {
@@ -47,6 +51,7 @@ describe('a sum over disks', () => {
 
   test('takes a counter from the disks that have it, and is -1 if none has', () => {
     expect(sumCounters([disk, { ...disk, flushReq: -1n }]).flushReq).toBe(3n);
+    expect(sumCounters([{ ...disk, flushReq: 0n }]).flushReq).toBe(0n);
     expect(sumCounters([{ ...disk, flushReq: -1n }]).flushReq).toBe(-1n);
   });
 

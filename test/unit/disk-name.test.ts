@@ -94,13 +94,15 @@ describe('diskName', () => {
     [268442112, 'xvdaa'],
     [536870911, 'xvdbgqcv255'],
     [768, 'hda'],
+    [895, 'hdb63'],
     [5632, 'hdc'],
+    [5759, 'hdd63'],
     [2049, 'sda1'],
   ])('names %i %s', (devid, name) => {
     expect(diskName(devid)).toBe(name);
   });
 
-  test.each([0, 1, 1000, 896, 268435456, 536870912, 2147483647])(
+  test.each([0, 1, 1000, 896, 5760, 268435456, 536870912, 2147483647])(
     'returns %i as a number, because no prefix covers it or a shorter form exists',
     (devid) => {
       expect(diskName(devid)).toBe(String(devid));

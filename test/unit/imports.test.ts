@@ -22,7 +22,7 @@ const LAYERS = [
   ['libvirt/'],
   ['options.ts'],
   ['native.ts', 'disk-name.ts', 'inspect.ts'],
-  ['errors.ts'],
+  ['errors.ts', 'version.ts'],
 ];
 
 /** The files that the simulator may import besides its own. */

@@ -1,35 +1,36 @@
-import type { Metric, Registry, RegistryContentType } from 'prom-client';
 import { DiskLabels } from '../disk-labels';
 import type { DiskSet } from '../../sampling/disk-set';
 import {
+  NO_LABELS,
   diskFamilies,
   hostFamilies,
   type DiskFamily,
   type Family,
   type HostFamily,
-  type Labels,
+  type Sample,
 } from './families';
 import { checkOptions, type MetricsOptions } from './options';
 import { Readings } from './readings';
 
-/** A sample of a metric, in the form of prom-client. */
-interface Sample {
-  readonly value: number;
-  readonly labels: Labels;
+/**
+ * The methods of prom-client's `Registry` that {@link registerDiskSet} calls. Programs without prom-client
+ * compile, because prom-client's own types are not used.
+ */
+export interface MetricRegistry {
+  registerMetric(metric: object): void;
+  removeSingleMetric(name: string): void;
 }
-
-const NO_LABELS: Labels = Object.freeze({});
 
 /**
  * Registers the metrics of a set of disks with a registry of prom-client. Each collection of the registry
- * samples the set once, for all metrics.
+ * samples the set once, for all metrics. After the set is closed, the metrics have no values.
  *
  * @throws the registry's error if it has a metric with one of the names. No metric is registered then.
  * TypeError `ERR_INVALID_ARG_TYPE`, RangeError `ERR_OUT_OF_RANGE` for invalid arguments.
- * @returns a function that removes the metrics from the registry. Call it before the set is closed.
+ * @returns a function that removes the metrics from the registry.
  */
 export function registerDiskSet(
-  registry: Registry<RegistryContentType>,
+  registry: MetricRegistry,
   set: DiskSet,
   options: MetricsOptions = {},
 ): () => void {
@@ -51,9 +52,10 @@ export function registerDiskSet(
     });
   };
 
-  const samples = (family: DiskFamily | HostFamily): Sample[] => {
+  const samples = (family: DiskFamily | HostFamily): readonly Sample[] => {
+    if (set.isClosed) return [];
     refresh();
-    if (!('labels' in family)) return [{ value: family.value(readings), labels: NO_LABELS }];
+    if ('samples' in family) return family.samples(readings);
     const { disks } = set;
     const rowLabels = labels.get(family.labels)?.of(disks) ?? [];
     return disks.flatMap((disk, row) => {
@@ -82,7 +84,7 @@ export function registerDiskSet(
  * Creates an object with the members of prom-client's Metric that a registry uses. prom-client's own
  * counters have only increments, and would keep a copy of every number.
  */
-function toMetric({ name, help, type }: Family, samples: () => Sample[]): Metric {
+function toMetric({ name, help, type }: Family, samples: () => readonly Sample[]): object {
   const metric = {
     name,
     help,
@@ -92,5 +94,5 @@ function toMetric({ name, help, type }: Family, samples: () => Sample[]): Metric
     get: () => Promise.resolve({ ...metric, values: samples() }),
     reset: () => undefined,
   };
-  return metric as unknown as Metric;
+  return metric;
 }

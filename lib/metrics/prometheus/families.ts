@@ -1,7 +1,9 @@
 import { Column, ROW_LENGTH } from '../../native';
 import { isFilled, type DiskSet } from '../../sampling/disk-set';
+import { VERSION } from '../../version';
 import type { DiskInfo } from '../../xenstore/disks';
 import type { MakeLabels } from '../disk-labels';
+import { countUnsupported } from '../unsupported-disks';
 import type { Readings } from './readings';
 
 /** The values of labels, by name. */
@@ -24,10 +26,18 @@ export interface DiskFamily extends Family {
   readonly value: (set: DiskSet, row: number, disk: DiskInfo) => number;
 }
 
-/** A metric family with one metric, of the whole host. */
-export interface HostFamily extends Family {
-  readonly value: (readings: Readings) => number;
+/** A value of a family, in the form of prom-client. */
+export interface Sample {
+  readonly labels: Labels;
+  readonly value: number;
 }
+
+/** A metric family with metrics of the whole host. */
+export interface HostFamily extends Family {
+  readonly samples: (readings: Readings) => readonly Sample[];
+}
+
+export const NO_LABELS: Labels = Object.freeze({});
 
 /** The labels that identify a disk, also after the guest restarts. */
 function diskLabels({ domain, uuid = '', domid, name }: DiskInfo): Labels {
@@ -158,30 +168,53 @@ const BOTH: readonly DiskFamily[] = [
   ),
 ];
 
+/** Returns the samples of a family with one metric, which has no labels. */
+const single = (value: (readings: Readings) => number): HostFamily['samples'] => {
+  return (readings) => [{ labels: NO_LABELS, value: value(readings) }];
+};
+
 const HOST: readonly HostFamily[] = [
+  {
+    name: 'xen_block_build_info',
+    help: 'Versions of xen-block-stats and of Node.js, in its labels.',
+    type: 'gauge',
+    samples: () => [
+      { labels: { version: VERSION, node_version: process.versions.node }, value: 1 },
+    ],
+  },
   {
     name: 'xen_block_disks',
     help: 'Disks that blkback serves on this host.',
     type: 'gauge',
-    value: ({ set }) => set.disks.length,
+    samples: single(({ set }) => set.disks.length),
+  },
+  {
+    name: 'xen_block_unsupported_disks',
+    help: 'Disks without metrics, by the driver that serves them.',
+    type: 'gauge',
+    samples: ({ set }) =>
+      countUnsupported(set.unsupported).map(({ driver, count }) => ({
+        labels: { driver },
+        value: count,
+      })),
   },
   {
     name: 'xen_block_watching',
     help: 'Whether xenstored responds and sends watch events; if not, the known disks are still read.',
     type: 'gauge',
-    value: ({ set }) => Number(set.watching),
+    samples: single(({ set }) => Number(set.watching)),
   },
   {
     name: 'xen_block_scrape_errors_total',
     help: 'Disks whose counters could not be read, over all scrapes.',
     type: 'counter',
-    value: ({ errors }) => errors,
+    samples: single(({ errors }) => errors),
   },
   {
     name: 'xen_block_scrape_duration_seconds',
     help: 'Duration of this scrape: reading all disks and formatting the metrics.',
     type: 'gauge',
-    value: (readings) => readings.seconds,
+    samples: single((readings) => readings.seconds),
   },
 ];
 
@@ -189,7 +222,7 @@ const LIBVIRT_UP: HostFamily = {
   name: 'libvirt_up',
   help: "Whether scraping libvirt's metrics was successful.",
   type: 'gauge',
-  value: () => 1,
+  samples: single(() => 1),
 };
 
 /** Returns the families of the disks. */

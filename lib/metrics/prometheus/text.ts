@@ -76,8 +76,11 @@ export class MetricsText {
     }
     for (const family of this.#host) {
       buffer.append(family.header);
-      buffer.append(family.prefix);
-      buffer.endLine(family.value(this.#readings));
+      for (const { labels, value } of family.samples(this.#readings)) {
+        buffer.append(family.prefix);
+        buffer.append(encodeLabels(labels));
+        buffer.endLine(value);
+      }
     }
     return buffer.copy();
   }
@@ -89,10 +92,10 @@ function encode<F extends Family>(family: F): Encoded<F> {
   return { ...family, header, prefix: Buffer.from(name) };
 }
 
-/** Formats and encodes labels. */
+/** Formats and encodes labels, if there are any. */
 function encodeLabels(labels: Labels): Buffer {
   const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escape(value)}"`);
-  return Buffer.from(`{${pairs.join(',')}}`);
+  return Buffer.from(pairs.length === 0 ? '' : `{${pairs.join(',')}}`);
 }
 
 /** Escapes a label's value. Values from xenstore contain no newlines: they are replaced when a node is read. */

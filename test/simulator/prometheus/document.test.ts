@@ -11,6 +11,7 @@ import { connect, type Connection } from 'xen-block-stats';
 import { observeDiskSet } from 'xen-block-stats/opentelemetry';
 import { MetricsText, type MetricNames } from 'xen-block-stats/prometheus';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { formatProcessMetrics } from '../../../dist/cli/process-metrics';
 import { ROOT } from '../../support/paths';
 import { promtool } from '../../support/promtool';
 import { needing } from '../../support/needs';
@@ -124,6 +125,14 @@ describe('docs/prometheus.md', () => {
     expect(documented.sort()).toEqual(observed.sort());
   });
 
+  test('lists every metric of the exporter’s process, with its type', () => {
+    const types = formatProcessMetrics()
+      .toString()
+      .matchAll(/^# TYPE (\w+) (\w+)$/gm);
+    const documented = table('An exporter').map(([name, type]) => [unquoted(name), type]);
+    expect(documented.sort()).toEqual([...types].map(([, name, type]) => [name, type]).sort());
+  });
+
   test('lists every rule', () => {
     const rules = ['recording', 'alerts']
       .map((name) => readFileSync(join(ROOT, `prometheus/${name}.yml`), 'utf8'))
@@ -146,9 +155,9 @@ describe('docs/prometheus.md', () => {
       .trim()
       .split('\n')
       .map((expr, i) => ({ record: `query:${i}`, expr }));
-    expect(rules).toHaveLength(3);
+    expect(rules).toHaveLength(4);
     writeFileSync(file, JSON.stringify({ groups: [{ name: 'queries', rules }] }));
-    expect(promtool(['check', 'rules', file])).toContain('3 rules found');
+    expect(promtool(['check', 'rules', file])).toContain('4 rules found');
   });
 
   test('has a systemd service that runs the documented command', () => {

@@ -112,6 +112,16 @@ describe('a registry of prom-client', () => {
     expect(await registry.metrics()).toContain('xen_block_disks 2');
   });
 
+  test('has its other metrics after the set is closed', async () => {
+    new Counter({ name: 'agent_rounds_total', help: 'Rounds.', registers: [registry] }).inc();
+    const unregister = registerDiskSet(registry, set);
+    xen.close();
+    const values = lines(await registry.metrics()).filter((line) => !line.startsWith('#'));
+    expect(values).toEqual(['agent_rounds_total 1']);
+    unregister();
+    expect(registry.getMetricsAsArray()).toHaveLength(1);
+  });
+
   test.each<[MetricsOptions, string]>([
     [{ names: 'xl' as never }, 'ERR_OUT_OF_RANGE'],
     [{ names: 1 as never }, 'ERR_INVALID_ARG_TYPE'],

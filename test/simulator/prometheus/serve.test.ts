@@ -1,17 +1,21 @@
 import { once } from 'node:events';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { handleRequests } from '../../../dist/cli/exporter';
+import { version } from '../../../package.json';
 import { makeLinkedDisks } from '../../support/linked-disks';
 import { describeOnHosts } from '../../support/hosts';
 import { RealHost, type TestHost } from '../../support/real-host';
 import { Exporter, valueOf } from '../../support/exporter';
 import { MAIN } from '../../support/paths';
 import { promtool } from '../../support/promtool';
-import { spawnSync } from '../../support/child-process';
+import { spawn, spawnSync } from '../../support/child-process';
 import { needing } from '../../support/needs';
 import { overwriteCounter } from '../../support/counter-file';
 
@@ -45,6 +49,9 @@ function runFailing(...args: string[]) {
   return { stdout, stderr, status };
 }
 
+/** Matches a number that differs by less than half. */
+const about = (expected: number): unknown => expect.closeTo(expected, -Math.log10(expected));
+
 /** Hosts and exporters that a test has started. They are stopped after the test, in reverse order. */
 const started: { stop(): Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -71,7 +78,7 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
   });
 
   needing('promtool').test('exports metrics that promtool accepts', async () => {
-    const response = await exporter.get('/metrics');
+    const response = await exporter.get('/metrics', { headers: { 'accept-encoding': '' } });
     expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     const text = await response.text();
     expect(promtool(['check', 'metrics'], text)).toBe('');
@@ -181,12 +188,89 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
     expect(await domains()).toEqual(['web1', 'web1', 'Gäste']);
   });
 
-  test('has a page that describes it, and a health check', async () => {
+  test('exports the number of disks without metrics, by driver', async () => {
+    const unsupported = async (driver: string) =>
+      valueOf(await exporter.metrics(), `xen_block_unsupported_disks{driver="${driver}"}`);
+    expect(await unsupported('qemu')).toBe(0);
+    await host.attachDisk(2, { name: 'xvdq', source: '/q', kind: 'qdisk', format: 'qcow2' });
+    while ((await unsupported('qemu')) === 0) await delay(10);
+    expect(await unsupported('qemu')).toBe(1);
+    expect(await unsupported('tap')).toBe(0);
+    expect(valueOf(await exporter.metrics(), 'xen_block_disks')).toBe(3);
+    await host.detachDisk(2, 'xvdq');
+    while ((await unsupported('qemu')) === 1) await delay(10);
+  });
+
+  test('exports its version, and the metrics of its process', async () => {
+    const text = await exporter.metrics();
+    const node = process.versions.node;
+    expect(text).toContain(
+      `\nxen_block_build_info{version="${version}",node_version="${node}"} 1\n`,
+    );
+    const value = (name: string) => valueOf(text, `process_${name} `);
+    const { pid } = exporter;
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const bytes = (field: string) =>
+      1024 * Number(new RegExp(`${field}:\\s*(\\d+)`).exec(status)?.[1]);
+    expect(value('resident_memory_bytes')).toEqual(about(bytes('VmRSS')));
+    expect(value('virtual_memory_bytes')).toEqual(about(bytes('VmSize')));
+    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'latin1'));
+    expect(value('max_fds')).toBe(Number(limit?.[1]));
+    expect(value('open_fds')).toEqual(about(readdirSync(`/proc/${pid}/fd`).length));
+    expect(value('cpu_seconds_total')).toBeGreaterThan(0.01);
+    expect(value('start_time_seconds')).toBeGreaterThan(performance.timeOrigin / 1000);
+    expect(value('start_time_seconds')).toBeLessThan(Date.now() / 1000);
+  });
+
+  const gzipped = (response: Response) => response.headers.get('content-encoding') === 'gzip';
+
+  test.each([
+    'gzip',
+    'gzip, deflate, br',
+    'br;q=1.0, GZIP;q=0.1, *;q=0',
+    'deflate,gzip ; q=0.001',
+    'identity;q=0, *',
+  ])('compresses the metrics for a client that accepts %s', async (accepted) => {
+    const headers = { 'accept-encoding': accepted };
+    const response = await exporter.get('/metrics', { headers });
+    expect(gzipped(response)).toBe(true);
+    expect(response.headers.get('vary')).toBe('accept-encoding');
+    const text = await response.text();
+    expect(valueOf(text, 'xen_block_disks')).toBe(3);
+    expect(valueOf(text, 'process_open_fds')).toBeGreaterThan(0);
+    const length = Number(response.headers.get('content-length'));
+    expect(length).toBeLessThan(text.length / 3);
+    const head = await exporter.get('/metrics', { method: 'HEAD', headers });
+    expect(gzipped(head)).toBe(true);
+    expect(Number(head.headers.get('content-length'))).toEqual(about(length));
+  });
+
+  test.each(['', 'identity', 'br', 'gzip;q=0', 'gzip;q=0.000, *', '*;q=0', 'x-gzip2'])(
+    'does not compress the metrics for a client that accepts "%s"',
+    async (accepted) => {
+      const response = await exporter.get('/metrics', {
+        headers: { 'accept-encoding': accepted },
+      });
+      expect(gzipped(response)).toBe(false);
+      expect(response.headers.get('vary')).toBe('accept-encoding');
+      expect(valueOf(await response.text(), 'xen_block_disks')).toBe(3);
+    },
+  );
+
+  test('does not compress short responses', async () => {
+    const response = await exporter.get('/-/healthy', { headers: { 'accept-encoding': 'gzip' } });
+    expect(gzipped(response)).toBe(false);
+    expect(response.headers.get('vary')).toBe(null);
+  });
+
+  test('has a page that describes it, a health check, and a check that it is ready', async () => {
     const page = await exporter.get('/');
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(await page.text()).toMatch(/Block statistics of the Xen guests[^]*href="\/metrics"/);
     const healthy = await exporter.get('/-/healthy');
     expect([healthy.status, await healthy.text()]).toEqual([200, 'healthy\n']);
+    const ready = await exporter.get('/-/ready');
+    expect([ready.status, await ready.text()]).toEqual([200, 'ready\n']);
   });
 
   test.each([
@@ -227,7 +311,7 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
 });
 
 needing('xenstored').test(
-  'keeps exporting known disks while xenstored is dead, and finds new ones after its restart',
+  'keeps exporting known disks while xenstored is dead, and is not ready until its restart',
   async () => {
     const host = stopLater(await RealHost.start());
     for (const guest of GUESTS) await host.addGuest(guest);
@@ -237,6 +321,9 @@ needing('xenstored').test(
 
     await host.xenstored.kill();
     while ((await watching()) === 1) await delay(10);
+    const ready = await exporter.get('/-/ready');
+    expect([ready.status, await ready.text()]).toEqual([503, 'xenstored does not respond\n']);
+    expect((await exporter.get('/-/healthy')).status).toBe(200);
     await host.setCounters(1, 'xvda', { rd_req: 68 });
     const text = await exporter.metrics();
     expect(valueOf(text, `xen_block_read_requests_total${WEB1}`)).toBe(68);
@@ -246,6 +333,7 @@ needing('xenstored').test(
     await host.addGuest({ name: 'new', domid: 3, disks: [{ name: 'xvda', source: '/dev/n' }] });
     while (!(await exporter.metrics()).includes('domain="new"')) await delay(10);
     expect(await watching()).toBe(1);
+    expect((await exporter.get('/-/ready')).status).toBe(200);
     expect(exporter.hasEnded).toBe(false);
     expect(await exporter.stop()).toEqual({ status: 0, signal: null, stderr: '' });
   },
@@ -271,6 +359,23 @@ test('says at its start how many disks cannot be read', async () => {
   const { url, greeting } = stopLater(await Exporter.start(host.connectOptions));
   expect(greeting).toBe(`listening on ${url}\n1 disk of tapdisk is not shown\n`);
 });
+
+test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])(
+  'with --demo, leaves no files on %s',
+  async (signal) => {
+    const directory = mkdtempSync(join(tmpdir(), 'serve-'));
+    const child = spawn(process.execPath, [MAIN, 'serve', '--demo', '--listen', '127.0.0.1:0'], {
+      env: { ...process.env, TMPDIR: directory },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    expect(readdirSync(directory)).toHaveLength(1);
+    child.kill(signal);
+    await once(child, 'exit');
+    expect(readdirSync(directory)).toEqual([]);
+    rmSync(directory, { recursive: true });
+  },
+);
 
 test('reports that xenstored cannot be reached', () => {
   const { stderr, status } = runFailing('--xenstore', '/nonexistent');
@@ -312,6 +417,25 @@ test('accepts an IPv6 address', async () => {
   expect(stderr).toContain(`cannot listen on [::1]:${port}: another program listens there`);
 });
 
+test('compresses while the event loop continues', async () => {
+  const host = stopLater(await SimulatedHost.start({ guests: GUESTS }));
+  const xen = connect(host.connectOptions);
+  const handle = handleRequests(await xen.diskSet(), {});
+  const events: string[] = [];
+  const server = createHttpServer((request, response) => {
+    handle(request, response);
+    setImmediate(() => events.push('a turn of the event loop'));
+    response.once('finish', () => events.push('the response'));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const headers = { 'accept-encoding': 'gzip' };
+  await (await fetch(`http://127.0.0.1:${port}/metrics`, { headers })).text();
+  expect(events).toEqual(['a turn of the event loop', 'the response']);
+  await new Promise((resolve) => server.close(resolve));
+  xen.close();
+});
+
 test('exports all of 5,000 disks', async () => {
   const host = stopLater(await SimulatedHost.start());
   await host.write('/local/domain/1/name', 'web1');
@@ -323,8 +447,10 @@ test('exports all of 5,000 disks', async () => {
   );
   const { xenstore } = host.connectOptions;
   const exporter = stopLater(await Exporter.start({ xenstore, sysfs: join(directory, 'sys') }));
-  const text = await exporter.metrics();
+  const response = await exporter.get('/metrics', { headers: { 'accept-encoding': 'gzip' } });
+  const text = await response.text();
   rmSync(directory, { recursive: true });
+  expect(Number(response.headers.get('content-length'))).toBeLessThan(text.length / 10);
   expect(text.match(/^xen_block_read_bytes_total\{/gm)).toHaveLength(5000);
   expect(valueOf(text, 'xen_block_disks')).toBe(5000);
 }, 180_000);

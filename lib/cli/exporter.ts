@@ -1,0 +1,99 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { DiskSet } from '..';
+import { MetricsText, type MetricsOptions } from '../metrics/prometheus';
+import { formatProcessMetrics } from './process-metrics';
+
+const PAGE = `<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>xen-block-stats</title></head>
+<body>
+<h1>xen-block-stats</h1>
+<p>Block statistics of the Xen guests on this host, for Prometheus.</p>
+<ul>
+<li><a href="/metrics">/metrics</a>: the metrics</li>
+<li><a href="/-/healthy">/-/healthy</a>: whether this program is alive</li>
+<li><a href="/-/ready">/-/ready</a>: whether new guests and disks are found</li>
+</ul>
+</body>
+</html>
+`;
+
+/** The length from which bodies are compressed, in bytes. */
+const COMPRESSED_LENGTH = 1024;
+
+/** The fastest level. Its output is only about a sixth longer than the default level's. */
+const COMPRESSION = { level: 1 };
+
+const compress = promisify<Buffer, typeof COMPRESSION, Buffer>(gzip);
+
+interface Content {
+  readonly status: number;
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+/** Creates the content of a short text. */
+const text = (body: string, status = 200, type = 'text/plain; charset=utf-8'): Content => {
+  return { status, type, body: Buffer.from(body) };
+};
+
+/** Handles the requests to the exporter of a set. */
+export function handleRequests(set: DiskSet, options: MetricsOptions): RequestListener {
+  const metrics = new MetricsText(set, options);
+  const paths = new Map<string, () => Content>([
+    ['/', () => text(PAGE, 200, 'text/html; charset=utf-8')],
+    [
+      '/metrics',
+      () => {
+        const body = Buffer.concat([metrics.scrape(), formatProcessMetrics()]);
+        return { status: 200, type: MetricsText.contentType, body };
+      },
+    ],
+    ['/-/healthy', () => text('healthy\n')],
+    [
+      '/-/ready',
+      () => (set.watching ? text('ready\n') : text('xenstored does not respond\n', 503)),
+    ],
+  ]);
+  return (request, response) => {
+    const { method = '', url = '' } = request;
+    const getContent = paths.get(url.split('?')[0] ?? '');
+    if (getContent === undefined) {
+      response.writeHead(404).end();
+    } else if (method !== 'GET' && method !== 'HEAD') {
+      response.writeHead(405, { allow: 'GET, HEAD' }).end();
+    } else {
+      void send(getContent(), request, response);
+    }
+  };
+}
+
+/** Sends a response, compressed by the thread pool if the request accepts that. */
+async function send(
+  { status, type, body }: Content,
+  { headers: { 'accept-encoding': accepted = '' } }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  let bytes = body;
+  if (bytes.length >= COMPRESSED_LENGTH) {
+    response.setHeader('vary', 'accept-encoding');
+    if (acceptsGzip(accepted)) {
+      response.setHeader('content-encoding', 'gzip');
+      bytes = await compress(bytes, COMPRESSION);
+    }
+  }
+  response.writeHead(status, { 'content-type': type, 'content-length': bytes.length }).end(bytes);
+}
+
+/** Whether the value of `Accept-Encoding` has gzip, or else `*`, with a weight other than 0. */
+function acceptsGzip(accepted: string): boolean {
+  const weights = new Map(
+    accepted.split(',').map((it) => {
+      const [coding = '', weight = 'q=1'] = it.toLowerCase().split(';');
+      return [coding.trim(), Number(weight.trim().replace(/^q=/, ''))];
+    }),
+  );
+  return (weights.get('gzip') ?? weights.get('*') ?? 0) > 0;
+}
