@@ -11,15 +11,15 @@ export function define(program: Command): void {
     .option('--json', 'print JSON')
     .action((names: string[], { json }: { json?: true }) => {
       const disks = names.flatMap(parse);
-      const lines = disks.map(({ name, devid }) => `${name} ${devid}\n`);
+      const lines = disks.map(({ disk, devid }) => `${disk} ${devid}\n`);
       process.stdout.write(json === true ? toJson(disks) : lines.join(''));
     });
 }
 
 /** Returns a disk name with its devid. Prints an error if the name is invalid, and returns nothing. */
-function parse(name: string): { name: string; devid: number }[] {
+function parse(disk: string): { disk: string; devid: number }[] {
   try {
-    return [{ name, devid: parseDiskName(name) }];
+    return [{ disk, devid: parseDiskName(disk) }];
   } catch (error) {
     printError((error as Error).message);
     return [];

@@ -261,7 +261,7 @@ describe('xen-block-stats', () => {
     test('prints the devids of disk names, as text or JSON', () => {
       expect(cli('devid', 'xvda', 'd536p37')).toEqual(printed('xvda 51712\nd536p37 268572709\n'));
       expect(JSON.parse(cli('devid', 'sda1', '--json').stdout)).toEqual([
-        { name: 'sda1', devid: 2049 },
+        { disk: 'sda1', devid: 2049 },
       ]);
     });
   });
