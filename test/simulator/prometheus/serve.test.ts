@@ -351,6 +351,15 @@ needing('promtool').test('escapes the values of labels', async () => {
   expect(promtool(['check', 'metrics'], text)).toBe('');
 });
 
+test('says at its start how many disks cannot be read', async () => {
+  const disk = { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' as const };
+  const host = stopLater(
+    await SimulatedHost.start({ toolstack: 'xapi', guests: [{ name: 'win', disks: [disk] }] }),
+  );
+  const { url, greeting } = stopLater(await Exporter.start(host.connectOptions));
+  expect(greeting).toBe(`listening on ${url}\n1 disk of tapdisk is not shown\n`);
+});
+
 test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])(
   'with --demo, leaves no files on %s',
   async (signal) => {
@@ -367,14 +376,6 @@ test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])(
     rmSync(directory, { recursive: true });
   },
 );
-test('says at its start how many disks cannot be read', async () => {
-  const disk = { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' as const };
-  const host = stopLater(
-    await SimulatedHost.start({ toolstack: 'xapi', guests: [{ name: 'win', disks: [disk] }] }),
-  );
-  const { url, greeting } = stopLater(await Exporter.start(host.connectOptions));
-  expect(greeting).toBe(`listening on ${url}\n1 disk of tapdisk is not shown\n`);
-});
 
 test('reports that xenstored cannot be reached', () => {
   const { stderr, status } = runFailing('--xenstore', '/nonexistent');
