@@ -9,6 +9,7 @@ const MODULES: Record<string, string> = {
   top: './top/top',
   devid: './devid',
   serve: './serve',
+  demo: './demo',
 };
 
 /** A module of a command. */
@@ -26,6 +27,8 @@ number (51712) or its source (/dev/vg/web1-root).
 export function createProgram(args: readonly string[]): Command {
   const program = new Command('xen-block-stats')
     .description('Block statistics of the Xen guests on this host')
+    // options after the name of a command are that command's
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: printError });
   const [first = ''] = args;
