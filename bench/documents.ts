@@ -14,7 +14,7 @@ const END = '<!-- bench:end -->';
 
 /** Rows that only docs/performance.md shows. */
 const DETAILS =
-  /require|connect\(\)|not open|bigint|koffi|promises|held descriptors|[56] counters|libxenstore in C/;
+  /require|connect\(\)|not open|bigint|koffi|promises|held descriptors|[56] counters|libxenstore in C|node -e|xen-block-stats stat/;
 
 /** Returns the figures as a table, followed by the machine and the number of rounds. */
 export function figures({ machine, rounds, results }: Results): string {

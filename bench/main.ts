@@ -27,7 +27,7 @@ import { startFloor } from './floor';
 import { makeLinkedDisks, type LinkedDisk } from '../test/support/linked-disks';
 import { execFileSync } from '../test/support/child-process';
 import { Exporter } from '../test/support/exporter';
-import { ROOT } from '../test/support/paths';
+import { MAIN, ROOT } from '../test/support/paths';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 25);
 
@@ -162,6 +162,12 @@ async function main(): Promise<void> {
       ]),
     );
 
+  const nodeFloor: Row = {
+    name: 'a process each time: node -e 0',
+    floor: undefined,
+    once: () => timedOnce(() => run(process.execPath, ['-e', '0'])),
+  };
+
   const rows: Row[] = [
     floor7,
     floor6,
@@ -294,6 +300,16 @@ async function main(): Promise<void> {
       name: "require('xen-block-stats')",
       floor: floor7,
       once: inNewProcess("require('xen-block-stats')"),
+    },
+    nodeFloor,
+    {
+      name: 'a process each time: xen-block-stats stat',
+      floor: nodeFloor,
+      once: () =>
+        timedOnce(() => {
+          const env = { XENSTORED_PATH: xenstored.socket, SYSFS_PATH: sysfs };
+          run(process.execPath, [MAIN, 'stat', 'web1', name], env);
+        }),
     },
   ];
 
