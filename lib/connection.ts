@@ -88,6 +88,15 @@ export class Connection {
   }
 
   /**
+   * The domid of the domain in which this process runs.
+   *
+   * @internal
+   */
+  get ownDomid(): number {
+    return this.#host.ownDomid;
+  }
+
+  /**
    * Returns the running domains, in the order of their domids, with Domain-0. In a driver domain, returns
    * the domains that it serves.
    *

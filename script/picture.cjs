@@ -6,8 +6,8 @@ const { mkdirSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 
-const COLUMNS = 110;
-const ROWS = 10;
+const COLUMNS = 120;
+const ROWS = 11;
 /** Long enough to fill the columns with bars. */
 const SECONDS = 30;
 

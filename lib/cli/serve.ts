@@ -1,34 +1,60 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Connection } from '..';
 import type { MetricNames } from '../metrics/prometheus';
 import { handleRequests } from './exporter';
-import { UsageError } from './usage-error';
+import { addHostOptions, withConnection, type HostValues } from './host-command';
+import { describeUnsupported } from './rates/unsupported';
 
 const DEFAULT_LISTEN = '127.0.0.1:9788';
 
 /** Timeout of responses that are unfinished when the command ends, in milliseconds. */
 const GRACE_MS = 1000;
 
-/** Runs `serve`: serves the metrics of all disks by HTTP, until SIGTERM or SIGINT. */
-export function serve(
-  _operands: string[],
-  { listen = DEFAULT_LISTEN, names = 'xen' }: { listen?: string; names?: string },
-): (xen: Connection) => Promise<string> {
-  const address = parseAddress(listen);
-  const options = { names: parseNames(names) };
-  return async (xen) => {
-    const set = await xen.diskSet();
-    const server = createServer(handleRequests(set, options));
-    const ended = endSignal();
-    await startListening(server, address);
-    process.stdout.write(`listening on http://${formatAddress(server.address() as AddressInfo)}\n`);
-    await ended;
-    await closeServer(server);
-    set.close();
-    return '';
-  };
+interface ServeValues extends HostValues {
+  readonly listen: Address;
+  readonly names: MetricNames;
+}
+
+export function define(program: Command): void {
+  const command = program
+    .command('serve')
+    .description('serve the metrics of all disks to Prometheus')
+    .addOption(
+      new Option('--listen <address>', 'the address and port')
+        .argParser(parseAddress)
+        .default(parseAddress(DEFAULT_LISTEN), DEFAULT_LISTEN),
+    )
+    .addOption(
+      new Option(
+        '--names <names>',
+        "the names of the metrics: xen, or those of libvirt's exporters",
+      )
+        .choices(['xen', 'libvirt'])
+        .default('xen'),
+    );
+  addHostOptions(command).action(async (values: ServeValues) => {
+    await withConnection(values, { isLive: true }, (xen) => serve(xen, values));
+  });
+}
+
+/** Serves the metrics of all disks by HTTP, until SIGTERM or SIGINT. */
+async function serve(
+  xen: Connection,
+  { listen, names }: Pick<ServeValues, 'listen' | 'names'>,
+): Promise<void> {
+  const set = await xen.diskSet();
+  const server = createServer(handleRequests(set, { names }));
+  const ended = endSignal();
+  await startListening(server, listen);
+  const url = `http://${formatAddress(server.address() as AddressInfo)}`;
+  const hidden = describeUnsupported(set.unsupported);
+  process.stdout.write(`listening on ${url}\n${hidden === '' ? '' : `${hidden}\n`}`);
+  await ended;
+  await closeServer(server);
+  set.close();
 }
 
 /** The value of `--listen`. */
@@ -44,14 +70,9 @@ function parseAddress(text: string): Address {
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   if (host === undefined || port > 65535) {
-    throw new UsageError(`--listen is an address and a port, as ${DEFAULT_LISTEN}, not ${text}`);
+    throw new InvalidArgumentError(`It must be an address and a port, as ${DEFAULT_LISTEN}.`);
   }
   return { host, port, text };
-}
-
-function parseNames(text: string): MetricNames {
-  if (text === 'xen' || text === 'libvirt') return text;
-  throw new UsageError(`--names is xen or libvirt, not ${text}`);
 }
 
 async function startListening(server: Server, { host, port, text }: Address): Promise<void> {

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { SimulatedHost } from 'xen-block-stats/simulator';
 import { devDependencies } from '../../package.json';
-import { startDemoHost } from '../../dist/cli/demo';
+import { startDemoHost } from '../../dist/cli/demo-host';
 import { spawn, spawnSync } from '../support/child-process';
 import { MAIN, ROOT } from '../support/paths';
 import { isGranted } from '../support/needs';

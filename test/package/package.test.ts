@@ -113,9 +113,24 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('installs two dependencies', () => {
+  test('installs three dependencies: for the binary, the command line, and the simulator’s files', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
-    expect(modules.sort()).toEqual(['node-gyp-build', 'signal-exit', 'xen-block-stats']);
+    expect(modules.sort()).toEqual([
+      'commander',
+      'node-gyp-build',
+      'signal-exit',
+      'xen-block-stats',
+    ]);
+  });
+
+  test('loads the parser of the command line for the command only', () => {
+    const source = `
+      for (const entry of ['', '/simulator', '/prometheus', '/opentelemetry']) {
+        require('xen-block-stats' + entry);
+      }
+      console.log(Object.keys(require.cache).some((path) => path.includes('commander')));
+    `;
+    expect(node('-e', source)).toBe('false\n');
   });
 
   test('has a binary that needs no newer glibc and libstdc++ than Node 20 does', () => {

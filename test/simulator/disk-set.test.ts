@@ -542,7 +542,7 @@ test('a set holds unwanted disks open only while it scans sixteen domains', asyn
     const disks = [{ name: 'xvda', source: `/dev/${domid}` }];
     await host.addGuest({ name: `guest${domid}`, domid, disks });
   }
-  const xen = connect(host.connectOptions);
+  const xen = connect({ ...host.connectOptions, timeoutMs: 60_000 });
   let most = 0;
   const filter = () => {
     most = Math.max(most, files());

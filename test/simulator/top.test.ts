@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealHost } from '../support/real-host';
 import { Tmux } from '../support/tmux';
@@ -77,7 +78,7 @@ describe('top', () => {
         /xvdb +\d{3,4}\.\d .*[▁-█]{3}$/.test(it[3] ?? ''),
       );
       expect(lines[1]).toMatch(
-        /^DOMAIN DISK +r\/s +w\/s +rkB\/s +wkB\/s +rareq-sz +wareq-sz +f\/s +d\/s +oo\/s +kB\/s$/,
+        /^DOMAIN DISK +r\/s +w\/s +rkB\/s +wkB\/s +rareq-sz +wareq-sz +f\/s +oo\/s +kB\/s *$/,
       );
       expect(lines[2]).toMatch(/^total +3 +[0-9.]+ /);
       const [, , reads, , kilobytes, , requestSize] = lines[3]?.split(/ +/) ?? [];
@@ -97,6 +98,18 @@ describe('top', () => {
       await it.until('its new disk', (lines) => lineOf(lines, 'newcomer xvdc') > 0);
       await host.removeGuest(guest.domid);
       await it.until('no newcomer', (lines) => !lines.join().includes('newcomer'));
+    });
+
+    test('handles the keys ?, r, + and -', async () => {
+      const it = await start('--interval 0.2');
+      it.type('?');
+      await it.until('the help', (lines) => lines[1]?.startsWith('q, Ctrl-C     quit') === true);
+      it.type('x', 'r');
+      await it.until('the reverse order', (lines) => lineOf(lines, 'db xvda') === 3);
+      it.type('+', '+');
+      await it.until('1 s', (lines) => lines[0]?.includes('every 1 s') === true);
+      it.type('-');
+      await it.until('0.5 s', (lines) => lines[0]?.includes('every 0.5 s') === true);
     });
 
     test('handles the keys d, Right, /, Enter and Escape', async () => {
@@ -131,16 +144,18 @@ describe('top', () => {
     });
 
     test('fits the terminal, also after a resize', async () => {
-      const it = await start('--interval 60', {}, { columns: 100, rows: 20 });
-      const fills = (columns: number, rows: number) => (lines: string[]) =>
-        lines[1]?.length === columns &&
-        lines[1].endsWith('kB/s') &&
+      const it = await start('--interval 60', {}, { columns: 110, rows: 20 });
+      const fits = (rows: number, headings: string) => (lines: string[]) =>
+        lines[1]?.trimEnd().split(/ +/).join(' ') === `DOMAIN DISK ${headings}` &&
         lines[rows - 1]?.startsWith('q quit') === true;
-      await it.until('100 columns', fills(100, 20));
-      it.resize(63, 9);
-      await it.until('63 columns', fills(63, 9));
-      it.resize(140, 30);
-      await it.until('140 columns', fills(140, 30));
+      const all = 'r/s w/s rkB/s wkB/s rareq-sz wareq-sz f/s d/s oo/s kB/s';
+      await it.until('110 columns', fits(20, all));
+      it.resize(80, 24);
+      await it.until('80 columns', fits(24, 'r/s w/s rkB/s wkB/s f/s oo/s kB/s'));
+      it.resize(40, 10);
+      await it.until('40 columns', fits(10, 'oo/s kB/s'));
+      it.resize(200, 50);
+      await it.until('200 columns', fits(50, all));
     });
 
     test('shows colours, and none with NO_COLOR', async () => {
@@ -257,28 +272,46 @@ describe('top', () => {
       await it.until('no difference', (lines) => lines.includes('the same'));
     });
 
-    test('while Ctrl-Z has stopped it, and takes the terminal again after fg', async () => {
+    // with a long interval, no timer draws the screen; a short one runs out while the process is stopped
+    test.each([60_000, 200])(
+      'while Ctrl-Z has stopped it, and takes the terminal again after fg, every %d ms',
+      async (intervalMs) => {
+        const it = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
+        tmux = it;
+        it.type(`stty -a > ${directory}/before; echo earlier output`, 'Enter');
+        await it.until('the prompt', (lines) => lines.includes('earlier output'));
+        const before = it.modes();
+        const interval = String(intervalMs / 1000);
+        it.type([...program, 'top', ...hostOptions, '--interval', interval].join(' '), 'Enter');
+        await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+        const taken = it.modes();
+
+        it.type('C-z');
+        await it.until('that it is stopped', (lines) => lines.join().includes('Stopped'));
+        expect(it.modes()).toBe(before);
+        it.type(`stty -a | diff - ${directory}/before && echo the same`, 'Enter');
+        await it.until('no difference', (lines) => lines.includes('the same'));
+        if (intervalMs < 1000) await delay(intervalMs);
+        it.type('fg', 'Enter');
+        await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+        expect(it.modes()).toBe(taken);
+        it.type('q');
+        const lines = await it.until('the prompt', (lines) => lines.join().includes('Stopped'));
+        expect(it.modes()).toBe(before);
+        expect(lines.join('\n')).not.toContain('DOMAIN');
+      },
+    );
+
+    test('on Ctrl-Z, and goes on if no shell can continue it', async () => {
       const it = await Tmux.start({ LANG: 'C.UTF-8', TERM: 'screen' });
       tmux = it;
-      it.type(`stty -a > ${directory}/before; echo earlier output`, 'Enter');
-      await it.until('the prompt', (lines) => lines.includes('earlier output'));
-      const before = it.modes();
-      // the interval is long, so that SIGCONT alone draws the screen
-      it.type([...program, 'top', ...hostOptions, '--interval', '60'].join(' '), 'Enter');
+      // in place of the shell: the kernel does not stop the processes of an orphaned process group
+      it.type(['exec', ...program, 'top', ...hostOptions, '--interval', '60'].join(' '), 'Enter');
       await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
       const taken = it.modes();
-
-      it.type('C-z');
-      await it.until('that it is stopped', (lines) => lines.join().includes('Stopped'));
-      expect(it.modes()).toBe(before);
-      it.type(`stty -a | diff - ${directory}/before && echo the same`, 'Enter');
-      await it.until('no difference', (lines) => lines.includes('the same'));
-      it.type('fg', 'Enter');
-      await it.until('the headings', (lines) => lineOf(lines, 'DOMAIN') === 1);
+      it.type('C-z', 'd');
+      await it.until('domains', (lines) => /^DOMAIN DISKS/.test(lines[1] ?? ''));
       expect(it.modes()).toBe(taken);
-      it.type('q');
-      await it.until('the prompt', (lines) => lines.join().includes('Stopped'));
-      expect(it.modes()).toBe(before);
     });
   });
 
@@ -302,9 +335,9 @@ describe('top', () => {
         const [time = '', headings, db, ...others] = report.split('\n');
         expect(new Date(time).toISOString()).toBe(time);
         expect(headings?.split(/ +/)).toEqual(
-          'DOMAIN DISK r/s w/s rkB/s wkB/s rareq-sz wareq-sz f/s d/s oo/s'.split(' '),
+          'DOMAIN DISK r/s w/s rkB/s wkB/s rareq-sz wareq-sz f/s d/s oo/s kB/s'.split(' '),
         );
-        expect(db).toMatch(/^db +xvda( +[0-9]+\.[0-9]{2}){9}$/);
+        expect(db).toMatch(/^db +xvda( +[0-9]+\.[0-9]{2}){10}$/);
         expect(others.map((line) => line.split(/ +/)[0])).toEqual(['web1', 'web1', 'total']);
       }
     });
@@ -319,6 +352,67 @@ describe('top', () => {
         '',
         '',
       ]);
+    });
+
+    test('prints a line of JSON for each sample with --json, from the first interval on', () => {
+      const { stdout, stderr, status } = run('--json', '--count', '2', '--sort', 'r/s');
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+      const samples = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { timestamp: string; disks: { rPerSec: number }[] });
+      expect(samples).toHaveLength(2);
+      for (const { timestamp, disks } of samples) {
+        expect(new Date(timestamp).toISOString()).toBe(timestamp);
+        expect(disks[0]).toMatchObject({ domid: 1, domain: 'web1', disk: 'xvdb' });
+        expect(disks[0]?.rPerSec).toBeGreaterThan(0);
+        expect(disks).toHaveLength(3);
+      }
+    });
+
+    test('prints the names of the fields once with --csv, and a line for each disk and sample', () => {
+      const { stdout, stderr, status } = run('--csv', '--count', '2', '--filter', 'web1');
+      expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+      const lines = stdout.split('\n');
+      expect(lines[0]).toMatch(/^timestamp,domid,domain,disk,rPerSec,.*,ooPerSec,note$/);
+      expect(lines.slice(1).map((line) => line.split(',').slice(1, 4).join())).toEqual([
+        ...['1,web1,xvdb', '1,web1,xvda'],
+        ...['1,web1,xvdb', '1,web1,xvda'],
+        '',
+      ]);
+    });
+
+    test('tells of disks that cannot be read in every format', async () => {
+      const xapi = await SimulatedHost.start({
+        toolstack: 'xapi',
+        guests: [
+          {
+            name: 'win',
+            disks: [
+              { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' },
+              { name: 'xvdb', source: '/dev/sm/2', kind: 'vbd3' },
+            ],
+          },
+        ],
+      });
+      const { xenstore, sysfs } = xapi.connectOptions;
+      const options = ['--xenstore', xenstore, '--sysfs', sysfs];
+      try {
+        const message = '2 disks of tapdisk are not shown';
+        expect(run('--count', '1', ...options).stdout).toContain(`\n${message}\n\n`);
+        expect(run('--csv', '--count', '1', ...options).stderr).toBe(
+          `xen-block-stats: ${message}\n`,
+        );
+        expect(JSON.parse(run('--json', '--count', '1', ...options).stdout)).toMatchObject({
+          disks: [],
+          unsupported: [
+            { domid: 1, domain: 'win', disk: 'xvda', driver: 'tap' },
+            { domid: 1, domain: 'win', disk: 'xvdb', driver: 'tap' },
+          ],
+        });
+      } finally {
+        await xapi.stop();
+      }
     });
 
     testTmux('prints reports in a terminal with --batch', async () => {
@@ -363,16 +457,16 @@ describe('top', () => {
     });
 
     test.each([
-      [['--by', 'guest'], '--by is disk or domain, not guest'],
-      [['--interval', '0'], '--interval is 0.1 to 86400 seconds, not 0'],
-      [['--interval', '1e1'], '--interval is 0.1 to 86400 seconds, not 1e1'],
-      [['--count', '0'], '--count is a whole number from 1, not 0'],
-      [['--count', '1.5'], '--count is a whole number from 1, not 1.5'],
-      [['--sort', 'size'], '--sort is one of domain disk r/s w/s '],
-      [['web1'], 'top: unexpected argument web1'],
+      [['--by', 'guest'], "'guest' is invalid. Allowed choices are disk, domain."],
+      [['--interval', '0'], "'0' is invalid. It must be 0.1 to 86400 seconds."],
+      [['--interval', '1e1'], "'1e1' is invalid. It must be 0.1 to 86400 seconds."],
+      [['--count', '0'], "'0' is invalid. It must be a whole number from 1."],
+      [['--count', '1.5'], "'1.5' is invalid. It must be a whole number from 1."],
+      [['--sort', 'size'], "'size' is invalid. Allowed choices are domain, disk, r/s, w/s, "],
+      [['web1'], "too many arguments for 'top'"],
     ])('refuses %j as wrong usage', (args, message) => {
       const { stderr, status } = run(...args);
-      expect(stderr).toContain(`xen-block-stats: ${message}`);
+      expect(stderr).toContain(message);
       expect(status).toBe(2);
     });
   });

@@ -7,13 +7,16 @@ import { MAIN } from './paths';
 export class Exporter {
   /** The URL of the exporter: `http://127.0.0.1:40123`. */
   readonly url: string;
+  /** What it prints when it has started. */
+  readonly greeting: string;
   readonly #process: ChildProcess;
   readonly #ended: Promise<unknown[]>;
   #stderr = '';
 
-  private constructor(process: ChildProcess, url: string) {
+  private constructor(process: ChildProcess, url: string, greeting: string) {
     this.#process = process;
     this.url = url;
+    this.greeting = greeting;
     this.#ended = once(process, 'exit');
     process.stderr?.on('data', (text: string) => {
       this.#stderr += text;
@@ -31,12 +34,13 @@ export class Exporter {
     });
     child.stdout.setEncoding('utf8');
     child.stderr.setEncoding('utf8');
-    const [line] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [
+    const [first] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [
       unknown,
     ];
-    const url = /^listening on (http:\S+)\n$/.exec(String(line))?.[1];
-    if (url === undefined) throw new Error(`serve did not start: ${String(line)}`);
-    return new Exporter(child, url);
+    const greeting = String(first);
+    const url = /^listening on (http:\S+)\n/.exec(greeting)?.[1];
+    if (url === undefined) throw new Error(`serve did not start: ${greeting}`);
+    return new Exporter(child, url, greeting);
   }
 
   get pid(): number {

@@ -81,8 +81,10 @@ describe('a file of lib/', () => {
 
   const isSimulator = (file: string) => partOf(file) === 'simulator/';
 
-  test('imports the simulator only if it is of the simulator, or cli/demo.ts', () => {
-    expectNone(({ from, to }) => isSimulator(to) && !isSimulator(from) && from !== 'cli/demo.ts');
+  test('imports the simulator only if it is of the simulator, or cli/demo-host.ts', () => {
+    expectNone(
+      ({ from, to }) => isSimulator(to) && !isSimulator(from) && from !== 'cli/demo-host.ts',
+    );
   });
 
   test('of the simulator imports its own part and a few others only', () => {

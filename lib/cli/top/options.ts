@@ -1,60 +1,108 @@
-import { UsageError } from '../usage-error';
-import { SORT_KEYS, type SortKey } from './rows';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { HostValues } from '../host-command';
+import {
+  addUnitOptions,
+  parseCount,
+  parseInterval,
+  toUnit,
+  type UnitValues,
+} from '../rates/options';
+import { SORT_KEYS, type SortKey } from '../rates/rows';
+import type { Printing } from '../rates/sampling';
+import type { Unit } from '../rates/units';
 import type { View } from './view';
 
-/** The options of `top`, unchecked. */
-export interface TopValues {
-  by?: string | undefined;
-  sort?: string | undefined;
-  filter?: string | undefined;
-  interval?: string | undefined;
-  count?: string | undefined;
-  batch?: boolean | undefined;
+/** The options that do not apply to JSON and CSV, which have kilobytes. */
+const UNITS = ['megabytes', 'human'];
+
+/** The values of the options of `top`. */
+export interface TopValues extends HostValues, UnitValues {
+  readonly by: 'disk' | 'domain';
+  readonly sort: SortKey;
+  readonly filter: string;
+  /** In milliseconds. */
+  readonly interval: number;
+  readonly count?: number;
+  readonly batch?: true;
+  readonly json?: true;
+  readonly csv?: true;
 }
 
-/** The options of `top`, checked. */
+/** How `top` runs. */
 export interface TopOptions {
   readonly view: View;
-  readonly intervalMs: number;
+  readonly unit: Unit;
   /** The number of samples; Infinity by default. */
   readonly count: number;
-  readonly isBatch: boolean;
+  /** What is printed in place of the screen; undefined for the screen, if there is a terminal. */
+  readonly format: Printing['format'] | undefined;
 }
 
-const MIN_SECONDS = 0.1;
-const MAX_SECONDS = 86400;
+/** Adds the options of `top` to its command. */
+export function addTopOptions(command: Command): Command {
+  command
+    .addOption(
+      new Option('--by <what>', 'show one line for each disk or domain')
+        .choices(['disk', 'domain'])
+        .default('disk'),
+    )
+    .addOption(
+      new Option('--sort <column>', 'sort by this column')
+        .choices(SORT_KEYS)
+        .argParser(parseSortKey)
+        .default('kB/s'),
+    )
+    .option(
+      '--filter <text>',
+      "show only disks with this text in their name or their domain's name",
+      '',
+    )
+    .addOption(
+      new Option('--interval <seconds>', 'the time between two samples')
+        .argParser(parseInterval)
+        .default(1000, '1'),
+    )
+    .option('--count <number>', 'end after this many samples', parseCount);
+  return addUnitOptions(command, 'print each figure with its unit: 19.1 GB/s')
+    .addOption(
+      new Option('--batch', 'print reports, one after the other').conflicts(['json', 'csv']),
+    )
+    .addOption(
+      new Option('--json', 'print a line of JSON for each sample').conflicts(['csv', ...UNITS]),
+    )
+    .addOption(new Option('--csv', 'print CSV, a line for each disk and sample').conflicts(UNITS));
+}
 
-/** Checks the options of `top`. Throws a {@link UsageError}. */
-export function parseTopOptions(values: TopValues): TopOptions {
-  const { by = 'disk', filter = '', interval = '1', count, batch = false } = values;
-  if (by !== 'disk' && by !== 'domain') {
-    throw new UsageError(`--by is disk or domain, not ${by}`);
-  }
-  const seconds = /^[0-9]*\.?[0-9]+$/.test(interval) ? Number(interval) : NaN;
-  if (!(seconds >= MIN_SECONDS && seconds <= MAX_SECONDS)) {
-    throw new UsageError(`--interval is ${MIN_SECONDS} to ${MAX_SECONDS} seconds, not ${interval}`);
-  }
-  if (count !== undefined && !/^[1-9][0-9]{0,8}$/.test(count)) {
-    throw new UsageError(`--count is a whole number from 1, not ${count}`);
-  }
+export function toTopOptions(values: TopValues): TopOptions {
+  const { by, sort, filter, interval, count = Infinity } = values;
   return {
     view: {
       by,
-      sort: parseSortKey(values.sort),
+      sort,
+      isReversed: false,
       filter,
+      intervalMs: interval,
       isTyping: false,
       isPaused: false,
+      isHelpShown: false,
       skipped: 0,
     },
-    intervalMs: seconds * 1000,
-    count: count === undefined ? Infinity : Number(count),
-    isBatch: batch,
+    unit: toUnit(values),
+    count,
+    format: toFormat(values),
   };
 }
 
-function parseSortKey(text = 'kB/s'): SortKey {
-  const key = SORT_KEYS.find((it) => it.toLowerCase() === text.toLowerCase());
-  if (key === undefined)
-    throw new UsageError(`--sort is one of ${SORT_KEYS.join(' ')}, not ${text}`);
-  return key;
+function toFormat({ batch, json, csv }: TopValues): TopOptions['format'] {
+  if (json === true) return 'json';
+  if (csv === true) return 'csv';
+  return batch === true ? 'text' : undefined;
+}
+
+/** Returns a sort key. Its case does not matter, and `MB/s` is `kB/s`. */
+function parseSortKey(text: string): SortKey {
+  const wanted = text.toLowerCase().replace(/mb(?=\/s)/, 'kb');
+  const key = SORT_KEYS.find((it) => it.toLowerCase() === wanted);
+  if (key !== undefined) return key;
+  throw new InvalidArgumentError(`Allowed choices are ${SORT_KEYS.join(', ')}.`);
 }

@@ -33,7 +33,7 @@ export class Terminal {
     // restores the terminal before Node.js prints an uncaught error, so that it stays readable
     process.on('uncaughtExceptionMonitor', this.#restore);
     process.on('exit', this.#restore);
-    process.on('SIGCONT', this.#take);
+    process.on('SIGCONT', this.#retake);
     this.#output.on('resize', this.#onResize);
     if (this.#input.isTTY) {
       emitKeypressEvents(this.#input);
@@ -51,7 +51,7 @@ export class Terminal {
       this.#input.off('keypress', this.#onKey);
     }
     this.#output.off('resize', this.#onResize);
-    process.off('SIGCONT', this.#take);
+    process.off('SIGCONT', this.#retake);
     process.off('exit', this.#restore);
     process.off('uncaughtExceptionMonitor', this.#restore);
   }
@@ -87,19 +87,34 @@ export class Terminal {
 
   readonly #onKey = (_text: string | undefined, key: Key) => {
     if (key.ctrl === true && key.name === 'z') {
-      this.#restore();
-      process.kill(process.pid, 'SIGTSTP');
+      this.#suspend();
       return;
     }
     this.#keys.push(key);
     this.#wake();
   };
 
-  readonly #take = () => {
+  /** Stops the process until SIGCONT. Takes the terminal again before a timer can draw on it. */
+  #suspend(): void {
+    process.off('SIGCONT', this.#retake);
+    this.#restore();
+    // returns after SIGCONT; at once if there is no shell that could continue the process
+    process.kill(process.pid, 'SIGTSTP');
+    this.#take();
+    process.on('SIGCONT', this.#retake);
+  }
+
+  #take(): void {
     this.#isEntered = true;
     if (this.#input.isTTY) this.#input.setRawMode(true);
     this.#output.write(ENTER);
     this.#wake();
+  }
+
+  /** Takes the terminal again after a stop that was not by a key: other programs may have changed it. */
+  readonly #retake = () => {
+    this.#restore();
+    this.#take();
   };
 
   readonly #restore = () => {

@@ -1,15 +1,14 @@
-import { SORT_KEYS, type SortKey } from './rows';
+import { SORT_KEYS, type Selection, type SortKey } from '../rates/rows';
 
 /** What `top` shows, and how. */
-export interface View {
-  /** What a line stands for. */
-  readonly by: 'disk' | 'domain';
-  readonly sort: SortKey;
-  /** Only rows with this text in their names are shown. */
-  readonly filter: string;
+export interface View extends Selection {
+  /** The time between two samples, in milliseconds. */
+  readonly intervalMs: number;
   /** Whether keys edit the filter. */
   readonly isTyping: boolean;
   readonly isPaused: boolean;
+  /** Whether the keys are explained in place of the rows. */
+  readonly isHelpShown: boolean;
   /** The number of rows above the screen. */
   readonly skipped: number;
 }
@@ -21,6 +20,9 @@ export interface Key {
   readonly ctrl?: boolean | undefined;
   readonly meta?: boolean | undefined;
 }
+
+/** The intervals of the keys `+` and `-`, in milliseconds. */
+const INTERVALS_MS = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000];
 
 /**
  * Returns the view after a key; undefined if the key ends `top`.
@@ -34,6 +36,8 @@ export function handleKey(
 ): View | undefined {
   if (key.ctrl === true) return key.name === 'c' ? undefined : view;
   if (view.isTyping) return editFilter(view, key);
+  const isQuit = key.name === 'q';
+  if (view.isHelpShown && !isQuit) return { ...view, isHelpShown: false };
 
   const scroll = (rows: number) => {
     const last = Math.max(0, page.all - page.shown);
@@ -42,6 +46,9 @@ export function handleKey(
   switch (key.name ?? key.sequence) {
     case 'q':
       return undefined;
+    case 'h':
+    case '?':
+      return { ...view, isHelpShown: true };
     case 'p':
     case 'space':
       return { ...view, isPaused: !view.isPaused };
@@ -57,6 +64,18 @@ export function handleKey(
     case 'right':
     case '>':
       return { ...view, sort: adjacentSortKey(view.sort, 1) };
+    case 'r':
+      return { ...view, isReversed: !view.isReversed };
+    case '+':
+      return {
+        ...view,
+        intervalMs: INTERVALS_MS.find((it) => it > view.intervalMs) ?? view.intervalMs,
+      };
+    case '-':
+      return {
+        ...view,
+        intervalMs: INTERVALS_MS.findLast((it) => it < view.intervalMs) ?? view.intervalMs,
+      };
     case 'up':
       return scroll(-1);
     case 'down':

@@ -351,6 +351,15 @@ needing('promtool').test('escapes the values of labels', async () => {
   expect(promtool(['check', 'metrics'], text)).toBe('');
 });
 
+test('says at its start how many disks cannot be read', async () => {
+  const disk = { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' as const };
+  const host = stopLater(
+    await SimulatedHost.start({ toolstack: 'xapi', guests: [{ name: 'win', disks: [disk] }] }),
+  );
+  const { url, greeting } = stopLater(await Exporter.start(host.connectOptions));
+  expect(greeting).toBe(`listening on ${url}\n1 disk of tapdisk is not shown\n`);
+});
+
 test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])(
   'with --demo, leaves no files on %s',
   async (signal) => {
@@ -386,13 +395,16 @@ test('reports that it cannot listen on an address', () => {
 });
 
 test.each([
-  [['x'], 'serve: unexpected argument x'],
-  [['--listen', '9788'], '--listen is an address and a port, as 127.0.0.1:9788, not 9788'],
-  [['--listen', 'a:65536'], '--listen is an address and a port, as 127.0.0.1:9788, not a:65536'],
-  [['--names', 'xl', '--listen', '127.0.0.1:0'], '--names is xen or libvirt, not xl'],
-])('refuses %j with the usage', (args, message) => {
+  [['x'], "too many arguments for 'serve'"],
+  [['--listen', '9788'], "'9788' is invalid. It must be an address and a port, as 127.0.0.1:9788."],
+  [['--listen', 'a:65536'], "'a:65536' is invalid. It must be an address and a port"],
+  [
+    ['--names', 'xl', '--listen', '127.0.0.1:0'],
+    "'xl' is invalid. Allowed choices are xen, libvirt.",
+  ],
+])('refuses %j as wrong usage', (args, message) => {
   const { stderr, status } = runFailing('--demo', ...args);
-  expect(stderr).toContain(`xen-block-stats: ${message}\n\nUsage: xen-block-stats`);
+  expect(stderr).toContain(message);
   expect(status).toBe(2);
 });
 

@@ -104,7 +104,7 @@ describe('live', () => {
     const exporter = spawn(BIN, ['serve', '--listen', '127.0.0.1:0']);
     try {
       const [line] = await once(exporter.stdout, 'data');
-      const url = String(line).trim().replace('listening on ', '');
+      const [, url] = /^listening on (\S+)/.exec(String(line));
       const scrape = async () => (await fetch(`${url}/metrics`)).text();
       const text = await scrape();
       const value = /^xen_block_read_requests_total\{domain="l",.*disk="xvda".*\} (\d+)$/m.exec(

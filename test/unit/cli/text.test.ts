@@ -1,4 +1,5 @@
-import { fit, formatFigure, sparkline, textWidth, toPrintable } from '../../../lib/cli/top/text';
+import { fit, textWidth, toPrintable } from '../../../lib/cli/text';
+import { sparkline } from '../../../lib/cli/top/sparkline';
 
 const UTF8 = { utf8: true };
 const ASCII = { utf8: false };
@@ -65,27 +66,5 @@ describe('a sparkline', () => {
 
   test('uses ASCII characters without UTF-8', () => {
     expect(sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8, ASCII)).toBe('_.-=+*#@');
-  });
-});
-
-describe('a figure', () => {
-  test.each([
-    [0, '0.00'],
-    [0.333, '0.33'],
-    [99.994, '99.99'],
-    [99.996, '100.0'],
-    [9999.94, '9999.9'],
-    [9999.96, '10000'],
-    [999999.4, '999999'],
-    [999999.6, '1.00M'],
-    [1234567.8, '1.23M'],
-    [999949999, '999.9M'],
-    [999960000, '1.00G'],
-    [16e9, '16.00G'],
-    [2 ** 63, '9.22E'],
-    [-1, '-'],
-    [undefined, '-'],
-  ])('%p is formatted as %s', (value, text) => {
-    expect(formatFigure(value)).toBe(text);
   });
 });

@@ -1,12 +1,12 @@
-import type { Figures } from '../../../lib/cli/top/figures';
+import type { Figures } from '../../../lib/cli/rates/figures';
 import {
   filterRows,
   groupByDomain,
   sortRows,
   totalRow,
-  type DiskRow,
+  type GuestRow,
   type SortKey,
-} from '../../../lib/cli/top/rows';
+} from '../../../lib/cli/rates/rows';
 
 const IDLE: Figures = {
   rPerSec: 0,
@@ -20,7 +20,7 @@ const IDLE: Figures = {
   ooPerSec: 0,
 };
 
-function row(domid: number, disk: string, figures?: Partial<Figures>, rest?: Partial<DiskRow>) {
+function row(domid: number, disk: string, figures?: Partial<Figures>, rest?: Partial<GuestRow>) {
   return {
     domid,
     domain: `web${domid}`,
@@ -31,6 +31,8 @@ function row(domid: number, disk: string, figures?: Partial<Figures>, rest?: Par
     ...rest,
   };
 }
+
+const namesOf = (rows: GuestRow[]) => rows.map(({ domain }) => domain);
 
 describe('rows', () => {
   test('are summed, with the mean request size of all disks', () => {
@@ -77,8 +79,14 @@ describe('rows', () => {
       row(1, 'xvdb', { rPerSec: 2 }, { domain: 'web', note: 'counters were reset' }),
     ];
     expect(groupByDomain(rows)).toMatchObject([
-      { domain: 'web', disk: '2', figures: { rPerSec: 3 }, note: 'xvdb: counters were reset' },
-      { domain: 'web', disk: '1', figures: { rPerSec: 4 }, note: '' },
+      {
+        domid: 1,
+        domain: 'web',
+        disk: '2',
+        figures: { rPerSec: 3 },
+        note: 'xvdb: counters were reset',
+      },
+      { domid: 2, domain: 'web', disk: '1', figures: { rPerSec: 4 }, note: '' },
     ]);
   });
 
@@ -120,11 +128,23 @@ describe('rows', () => {
       row(10, 'xvda', { rkBPerSec: 1 }),
       row(2, 'xvdc', { rkBPerSec: 2, wkBPerSec: 9, dPerSec: -1 }),
     ];
-    expect(sortRows(rows, key).map(({ domain }) => domain)).toEqual(order);
+    expect(namesOf(sortRows(rows, { sort: key, isReversed: false }))).toEqual(order);
+  });
+
+  test.each<[SortKey, string[]]>([
+    ['domain', ['web3', 'web2', 'web1']],
+    ['r/s', ['web2', 'web1', 'web3']],
+  ])('are sorted by %s in reverse order, unknown figures last', (sort, order) => {
+    const rows = [
+      row(1, 'xvda', { rPerSec: 5 }),
+      row(2, 'xvda', { rPerSec: 1 }),
+      row(3, 'xvda', { rPerSec: -1 }),
+    ];
+    expect(namesOf(sortRows(rows, { sort, isReversed: true }))).toEqual(order);
   });
 
   test('are not changed by sorting', () => {
     const rows = Object.freeze([row(2, 'xvda'), row(1, 'xvda')]);
-    expect(sortRows(rows, 'domain')[0]).toBe(rows[1]);
+    expect(sortRows(rows, { sort: 'domain', isReversed: false })[0]).toBe(rows[1]);
   });
 });

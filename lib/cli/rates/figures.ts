@@ -3,18 +3,30 @@ import type { DiskRates } from '../..';
 /** The figures of one line: the rates of a disk, or of several disks together. -1: unknown. */
 export type Figures = Omit<DiskRates, 'reset'>;
 
-/** The columns with the headings of iostat, and their widths on a screen, in characters. */
+/** What a figure measures: requests a second, kilobytes a second, or kilobytes. */
+export type Quantity = 'count' | 'throughput' | 'size';
+
+/** A column of figures. */
+export interface Column {
+  /** The heading of iostat, for kilobytes. */
+  readonly heading: string;
+  readonly quantity: Quantity;
+  readonly of: (figures: Figures) => number;
+}
+
+/** The columns, from left to right. iostat does not have the last two. */
 export const COLUMNS = [
-  { heading: 'r/s', figure: 'rPerSec', width: 7 },
-  { heading: 'w/s', figure: 'wPerSec', width: 7 },
-  { heading: 'rkB/s', figure: 'rkBPerSec', width: 8 },
-  { heading: 'wkB/s', figure: 'wkBPerSec', width: 8 },
-  { heading: 'rareq-sz', figure: 'rareqSz', width: 9 },
-  { heading: 'wareq-sz', figure: 'wareqSz', width: 9 },
-  { heading: 'f/s', figure: 'fPerSec', width: 7 },
-  { heading: 'd/s', figure: 'dPerSec', width: 7 },
-  { heading: 'oo/s', figure: 'ooPerSec', width: 7 },
-] as const;
+  { heading: 'r/s', quantity: 'count', of: (it: Figures) => it.rPerSec },
+  { heading: 'w/s', quantity: 'count', of: (it: Figures) => it.wPerSec },
+  { heading: 'rkB/s', quantity: 'throughput', of: (it: Figures) => it.rkBPerSec },
+  { heading: 'wkB/s', quantity: 'throughput', of: (it: Figures) => it.wkBPerSec },
+  { heading: 'rareq-sz', quantity: 'size', of: (it: Figures) => it.rareqSz },
+  { heading: 'wareq-sz', quantity: 'size', of: (it: Figures) => it.wareqSz },
+  { heading: 'f/s', quantity: 'count', of: (it: Figures) => it.fPerSec },
+  { heading: 'd/s', quantity: 'count', of: (it: Figures) => it.dPerSec },
+  { heading: 'oo/s', quantity: 'count', of: (it: Figures) => it.ooPerSec },
+  { heading: 'kB/s', quantity: 'throughput', of: throughput },
+] as const satisfies readonly Column[];
 
 /** Returns the kilobytes a second that are read and written, together. Unknown rates count as 0. */
 export function throughput({ rkBPerSec, wkBPerSec }: Figures): number {

@@ -54,39 +54,12 @@ export function fit(text: string, width: number, { utf8 }: Pick<Style, 'utf8'>):
   return `${kept}${utf8 ? '…' : '~'}`.padEnd(kept.length + width - textWidth(kept));
 }
 
-const BARS = '▁▂▃▄▅▆▇█';
-const ASCII_BARS = '_.-=+*#@';
-
-/** Renders the newest values as bars, relative to the largest of them; unknown values are blank. */
-export function sparkline(
-  values: readonly (number | undefined)[],
-  width: number,
-  { utf8 }: Pick<Style, 'utf8'>,
-): string {
-  if (width <= 0) return '';
-  const bars = utf8 ? BARS : ASCII_BARS;
-  const shown = values.slice(-width);
-  const largest = Math.max(Number.MIN_VALUE, ...shown.map((value) => value ?? 0));
-  return shown
-    .map((value) =>
-      value === undefined ? ' ' : bars.charAt(Math.ceil((value / largest) * (bars.length - 1))),
-    )
-    .join('')
-    .padStart(width);
-}
-
-/** The units from a million, each 1000 times the one before. */
-const UNITS = 'MGTPE';
-
-/** Formats a figure in at most six characters; `-` if it is unknown. */
-export function formatFigure(value: number | undefined): string {
-  if (value === undefined || value < 0) return '-';
-  // the limits allow for rounding: 99.996 must not become 100.00
-  if (value < 99.995) return value.toFixed(2);
-  if (value < 9999.95) return value.toFixed(1);
-  if (value < 999999.5) return value.toFixed(0);
-  let scaled = value / 1e6;
-  let unit = 0;
-  for (; scaled >= 999.95 && unit < UNITS.length - 1; unit++) scaled /= 1000;
-  return `${scaled.toFixed(scaled < 99.995 ? 2 : 1)}${UNITS.charAt(unit)}`;
+/**
+ * Returns whether stdout takes UTF-8: a file or a pipe does, and a terminal if that is the locale's encoding,
+ * by the C library's order of the variables.
+ */
+export function takesUtf8(): boolean {
+  if (!process.stdout.isTTY) return true;
+  const { LC_ALL, LC_CTYPE, LANG } = process.env;
+  return /utf-?8/i.test([LC_ALL, LC_CTYPE, LANG].find((it) => it !== undefined && it !== '') ?? '');
 }

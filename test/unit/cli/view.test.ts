@@ -3,9 +3,12 @@ import { handleKey, type Key, type View } from '../../../lib/cli/top/view';
 const INITIAL: View = {
   by: 'disk',
   sort: 'kB/s',
+  isReversed: false,
   filter: '',
+  intervalMs: 1000,
   isTyping: false,
   isPaused: false,
+  isHelpShown: false,
   skipped: 0,
 };
 const PAGE = { shown: 10, all: 25 };
@@ -46,6 +49,27 @@ describe('handleKey', () => {
     expect(after([named('left'), named('left')])?.sort).toBe('d/s');
     expect(after(['>'])?.sort).toBe('domain');
     expect(after(['>', named('left')])?.sort).toBe('kB/s');
+  });
+
+  test('reverses the order on r', () => {
+    expect(after(['r'])?.isReversed).toBe(true);
+    expect(after(['rr'])?.isReversed).toBe(false);
+  });
+
+  test('changes the interval on + and -, to the next of a few round ones', () => {
+    expect(after(['+'])?.intervalMs).toBe(2000);
+    expect(after(['--'])?.intervalMs).toBe(200);
+    expect(after(['-----'])?.intervalMs).toBe(100);
+    expect(after(['+'], { ...INITIAL, intervalMs: 3000 })?.intervalMs).toBe(5000);
+    expect(after(['-'], { ...INITIAL, intervalMs: 3000 })?.intervalMs).toBe(2000);
+    expect(after(['+'], { ...INITIAL, intervalMs: 86_400_000 })?.intervalMs).toBe(86_400_000);
+  });
+
+  test('shows the help on ? and h, until the next key', () => {
+    expect(after(['?'])?.isHelpShown).toBe(true);
+    expect(after(['h'])?.isHelpShown).toBe(true);
+    expect(after(['hd'])).toEqual(INITIAL);
+    expect(after(['hq'])).toBeUndefined();
   });
 
   test('edits the filter after /, with q as a letter', () => {

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+
+/** The modules of the commands, in the order of the help. */
+const MODULES: Record<string, string> = {
+  list: './list',
+  stat: './stat/stat',
+  top: './top/top',
+  devid: './devid',
+  serve: './serve',
+};
+
+/** A module of a command. */
+interface CommandModule {
+  /** Adds the command, with its arguments and options, to the program. */
+  readonly define: (program: Command) => void;
+}
+
+const HELP = `
+A domain is given by its name, domid or UUID; a disk by its name (xvda), its
+number (51712) or its source (/dev/vg/web1-root).
+`;
+
+/** Creates the program with the command that the arguments name, or with all commands if they name none. */
+export function createProgram(args: readonly string[]): Command {
+  const program = new Command('xen-block-stats')
+    .description('Block statistics of the Xen guests on this host')
+    .exitOverride()
+    .configureOutput({ outputError: printError });
+  const [first = ''] = args;
+  if (Object.hasOwn(MODULES, first)) {
+    load(program, first);
+  } else {
+    for (const name of Object.keys(MODULES)) load(program, name);
+    program.version(version(), '-V, --version').addHelpText('after', HELP);
+    // without an argument, commander would print the help
+    if (args.length === 0) program.action(() => program.error('error: no command given'));
+  }
+  for (const command of [program, ...program.commands]) {
+    command.showHelpAfterError(`try: ${commandLine(command)} --help`);
+  }
+  return program;
+}
+
+/** Loads one command: the others would make it start more slowly. */
+function load(program: Command, name: string): void {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- import() takes longer than the command
+  const { define } = require(MODULES[name] ?? '') as CommandModule;
+  define(program);
+}
+
+/** Returns what a user types to run a command. */
+function commandLine(command: Command): string {
+  return command.parent === null
+    ? command.name()
+    : `${commandLine(command.parent)} ${command.name()}`;
+}
+
+/** Prints an error of commander in one line; commander prints its suggestions in a second one. */
+function printError(text: string, write: (text: string) => void): void {
+  const line = text
+    .trimEnd()
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ');
+  write(`xen-block-stats: ${line}\n`);
+}
+
+function version(): string {
+  const file = join(__dirname, '..', '..', 'package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,49 @@
+import type { DiskInfo, DiskRates, DiskSet } from '../..';
+import { throughput } from './figures';
+import { HISTORY_LENGTH, type GuestRow, type History } from './rows';
+
+/** A sample of a set's disks. It does not change with the set. */
+export interface Sample {
+  readonly time: Date;
+  readonly rows: readonly GuestRow[];
+  /** The disks that cannot be read. */
+  readonly unsupported: readonly DiskInfo[];
+}
+
+/** Samples a set, and keeps the histories of its disks. */
+export class Sampler {
+  readonly #set: DiskSet;
+  /** By the disk's backend. */
+  readonly #histories = new Map<string, History>();
+
+  constructor(set: DiskSet) {
+    this.#set = set;
+    set.on('remove', ({ backend }) => this.#histories.delete(backend));
+  }
+
+  sample(): Sample {
+    const { disks, errors } = this.#set.sample();
+    const time = new Date();
+    const rows = this.#set.rates().flatMap((rates, i) => {
+      const disk = disks[i];
+      return disk === undefined ? [] : [this.#row(disk, rates, errors.get(disk)?.message)];
+    });
+    return { time, rows, unsupported: this.#set.unsupported };
+  }
+
+  #row(disk: DiskInfo, rates: DiskRates | undefined, error: string | undefined): GuestRow {
+    // the rates of an interval with a reset are unknown
+    const figures = rates?.reset === true ? undefined : rates;
+    const past = this.#histories.get(disk.backend) ?? [];
+    const history = [...past, figures && throughput(figures)].slice(-HISTORY_LENGTH);
+    this.#histories.set(disk.backend, history);
+    return {
+      domid: disk.domid,
+      domain: disk.domain ?? String(disk.domid),
+      disk: disk.name,
+      figures,
+      history,
+      note: error ?? (rates?.reset === true ? 'counters were reset' : ''),
+    };
+  }
+}
