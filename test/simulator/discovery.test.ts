@@ -71,6 +71,19 @@ describeOnHosts('on', (start) => {
       expect(() => xen.domain(ref)).toThrow(error('ERR_XEN_NO_DOMAIN', { message }));
     });
 
+    test('of a name that several domains have fails, and names their domids', async () => {
+      const namesake = { name: 'web1', uuid: UUID.replace('a', 'c') };
+      const { domid } = await host.addGuest(namesake);
+      expect(() => xen.domain('web1')).toThrow(
+        error('ERR_XEN_NO_DOMAIN', {
+          message: `2 domains are named 'web1': specify the domid (1, ${domid}) or the uuid`,
+        }),
+      );
+      expect(xen.domain(namesake.uuid).domid).toBe(domid);
+      await host.removeGuest(domid);
+      expect(xen.domain('web1').domid).toBe(1);
+    });
+
     test.each([-1, 0.5, 32752, 2 ** 40, NaN])('of %p is out of range', (ref) => {
       expect(() => xen.domain(ref)).toThrow(error('ERR_OUT_OF_RANGE', { name: 'RangeError' }));
     });
