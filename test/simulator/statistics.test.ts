@@ -169,6 +169,15 @@ describeOnHosts('on', (start) => {
       expect(web.blockStats('xvda', { partial: true })).not.toHaveProperty('skipped');
     });
 
+    test('skips and lists a disk of which a counter cannot be read, with { partial: true }', () => {
+      writeFileSync(statisticsFile('rd_req'), 'rubbish');
+      const unavailable = error('ERR_XEN_STATS_UNAVAILABLE', { path: statisticsFile('rd_req') });
+      expect(() => web.blockStats('')).toThrow(unavailable);
+      const { rdReq, skipped } = web.blockStats('', { partial: true });
+      expect(rdReq).toBe(67);
+      expect(skipped).toEqual([{ disk: 'xvda', error: unavailable }]);
+    });
+
     test('of a domain without disks is 0, with errs of -1', async () => {
       const { domid: empty } = await host.addGuest({ name: 'empty' });
       expect(xen.domain('empty').blockStats('')).toEqual({
