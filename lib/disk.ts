@@ -146,10 +146,9 @@ export class Disk {
    * @internal
    */
   tryFill(array: Float64Array | BigInt64Array, counters: number, offset = 0): boolean {
-    if (this.#vbd === undefined) return false;
-    if (this.#vbd.read(array, counters, offset) === 0) return true;
-    this.close();
-    return false;
+    const isRead = this.#vbd?.read(array, counters, offset) === 0;
+    if (!isRead) this.close();
+    return isRead;
   }
 
   /**
