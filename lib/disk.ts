@@ -62,8 +62,8 @@ export class Disk {
   readonly #host: Host;
   readonly #owner: DiskOwner;
   #info: DiskInfo;
-  /** Undefined while the statistics are not open. */
-  #vbd: Vbd | undefined;
+  /** The statistics. Reading closed ones fails. */
+  #vbd: Vbd;
 
   /** @internal */
   constructor(host: Host, owner: DiskOwner, info: DiskInfo, vbd: Vbd) {
@@ -134,7 +134,7 @@ export class Disk {
   ): void {
     if (this.tryFill(array, counters, offset)) return;
     this.#owner.reopen(this, query);
-    const failure = this.#vbd?.read(array, counters, offset) ?? 0;
+    const failure = this.#vbd.read(array, counters, offset);
     if (failure === 0) return;
     this.close();
     throw statisticsError(this.#host.sysfs, this, failure, 'pread');
@@ -146,7 +146,7 @@ export class Disk {
    * @internal
    */
   tryFill(array: Float64Array | BigInt64Array, counters: number, offset = 0): boolean {
-    const isRead = this.#vbd?.read(array, counters, offset) === 0;
+    const isRead = this.#vbd.read(array, counters, offset) === 0;
     if (!isRead) this.close();
     return isRead;
   }
@@ -182,8 +182,7 @@ export class Disk {
 
   /** @internal */
   close(): void {
-    this.#vbd?.close();
-    this.#vbd = undefined;
+    this.#vbd.close();
   }
 }
 
