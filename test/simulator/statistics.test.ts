@@ -171,7 +171,7 @@ describeOnHosts('on', (start) => {
     });
 
     test('skips and lists a disk of which a counter cannot be read, with { partial: true }', () => {
-      writeFileSync(statisticsFile('rd_req'), 'rubbish');
+      overwriteCounter(statisticsFile('rd_req'), 'rubbish');
       const unavailable = error('ERR_XEN_STATS_UNAVAILABLE', { path: statisticsFile('rd_req') });
       expect(() => web.blockStats('')).toThrow(unavailable);
       const { rdReq, skipped } = web.blockStats('', { partial: true });
