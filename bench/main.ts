@@ -19,7 +19,7 @@ import { startFloor } from './floor';
 import { makeLinkedDisks, type LinkedDisk } from '../test/support/linked-disks';
 import { execFileSync } from '../test/support/child-process';
 import { Exporter } from '../test/support/exporter';
-import { ROOT } from '../test/support/paths';
+import { MAIN, ROOT } from '../test/support/paths';
 
 const { values: options } = parseArgs({ options: { write: { type: 'boolean' } } });
 
@@ -290,6 +290,15 @@ async function main(): Promise<void> {
       name: "require('xen-block-stats')",
       floor: floor7,
       once: inNewProcess("require('xen-block-stats')"),
+    },
+    {
+      name: 'xen-block-stats stat, beside node -e 0',
+      floor: () => timedOnce(() => run(process.execPath, ['-e', '0'])),
+      once: () =>
+        timedOnce(() => {
+          const env = { XENSTORED_PATH: xenstored.socket, SYSFS_PATH: sysfs };
+          run(process.execPath, [MAIN, 'stat', 'web1', name], env);
+        }),
     },
   ];
 

@@ -20,10 +20,9 @@ const DISK_AND_PARTITION = new RegExp(`^d(${NUMBER})p(${NUMBER})$`);
 const PLAIN_NUMBER = new RegExp(`^(?:${NUMBER})$`);
 const LETTERS = /^(xvd|hd|sd)([a-z]+)([1-9][0-9]*)?$/;
 
-/** Parses a number like C's strtoul with base 0: 0x hex, 0 octal, else decimal; undefined for octal 8 or 9. */
-function parseNumber(text: string): number | undefined {
-  if (/^0[0-9]+$/.test(text)) return /[89]/.test(text) ? undefined : Number.parseInt(text, 8);
-  return Number(text);
+/** Parses a number like C's strtoul with base 0: 0x hex, 0 octal, else decimal; NaN for octal 8 or 9. */
+function parseNumber(text: string): number {
+  return Number(/^0[0-9]+$/.test(text) ? `0o${text}` : text);
 }
 
 /** Converts the letters of a disk to its index: a..z are 0..25, aa is 26 (bijective base 26). */
@@ -61,14 +60,10 @@ function sdDevid(disk: number, partition: number): number | undefined {
 /** Returns the devid of a disk name, or undefined if the name is invalid. */
 export function devidOf(name: string): number | undefined {
   const pair = DISK_AND_PARTITION.exec(name);
-  if (pair) {
-    const disk = parseNumber(pair[1] as string);
-    const partition = parseNumber(pair[2] as string);
-    return disk === undefined || partition === undefined ? undefined : xvdDevid(disk, partition);
-  }
+  if (pair) return xvdDevid(parseNumber(pair[1] as string), parseNumber(pair[2] as string));
   if (PLAIN_NUMBER.test(name)) {
     const devid = parseNumber(name);
-    return devid !== undefined && devid <= MAX_DEVID ? devid : undefined;
+    return devid <= MAX_DEVID ? devid : undefined;
   }
   const match = LETTERS.exec(name);
   if (!match) return undefined;

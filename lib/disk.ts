@@ -66,8 +66,8 @@ export class Disk {
   readonly #host: Host;
   readonly #owner: DiskOwner;
   #info: DiskInfo;
-  /** Undefined while the statistics are not open. */
-  #vbd: Vbd | undefined;
+  /** The statistics. Reading closed ones fails. */
+  #vbd: Vbd;
   #isClosed = false;
 
   /** @internal */
@@ -161,7 +161,7 @@ export class Disk {
     if (this.tryFill(array, counters, offset)) return;
     if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', `disk ${this.name} is closed`);
     this.#owner.reopen(this, query);
-    const failure = this.#vbd?.read(array, counters, offset) ?? 0;
+    const failure = this.#vbd.read(array, counters, offset);
     if (failure === 0) return;
     this.closeStatistics();
     throw statisticsError(this.#host.sysfs, this, failure, 'pread');
@@ -173,10 +173,9 @@ export class Disk {
    * @internal
    */
   tryFill(array: Float64Array | BigInt64Array, counters: number, offset = 0): boolean {
-    if (this.#vbd === undefined) return false;
-    if (this.#vbd.read(array, counters, offset) === 0) return true;
-    this.closeStatistics();
-    return false;
+    const isRead = this.#vbd.read(array, counters, offset) === 0;
+    if (!isRead) this.closeStatistics();
+    return isRead;
   }
 
   /**
@@ -214,8 +213,7 @@ export class Disk {
    * @internal
    */
   closeStatistics(): void {
-    this.#vbd?.close();
-    this.#vbd = undefined;
+    this.#vbd.close();
   }
 }
 

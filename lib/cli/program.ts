@@ -9,6 +9,8 @@ const MODULES: Record<string, string> = {
   top: './top/top',
   devid: './devid',
   serve: './serve',
+  demo: './demo',
+  completion: './completion/completion',
 };
 
 /** A module of a command. */
@@ -22,14 +24,17 @@ A domain is given by its name, domid or UUID; a disk by its name (xvda), its
 number (51712) or its source (/dev/vg/web1-root).
 `;
 
-/** Creates the program with the command that the arguments name, or with all commands if they name none. */
+/** Creates the program. It has the command that the arguments name; all commands if they name none. */
 export function createProgram(args: readonly string[]): Command {
   const program = new Command('xen-block-stats')
     .description('Block statistics of the Xen guests on this host')
+    // options after the name of a command are that command's
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: printError });
   const [first = ''] = args;
-  if (Object.hasOwn(MODULES, first)) {
+  // the completion scripts have the words of all commands
+  if (Object.hasOwn(MODULES, first) && first !== 'completion') {
     load(program, first);
   } else {
     for (const name of Object.keys(MODULES)) load(program, name);

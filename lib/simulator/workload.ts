@@ -18,11 +18,18 @@ export interface Workload {
   readonly ooPerSecond?: number;
 }
 
+/** How long a guest's load stays the same, in seconds, so that it varies between samples of every rate. */
+const LOAD_SECONDS = 0.5;
+
 /** The I/O of one disk. The same seed gives the same I/O, independent of other disks. */
 export class WorkloadStream {
   readonly #workload: Workload;
   /** Fractions of requests that are due, by kind. */
   readonly #due = new Map<string, number>();
+  /** The current rates, relative to the average: from a half to one and a half. */
+  #load = 1;
+  /** The seconds until the load changes. */
+  #remaining = 0;
   /** The state of the generator of random numbers: not 0. */
   #state: number;
 
@@ -36,6 +43,11 @@ export class WorkloadStream {
   /** Returns the I/O of the next interval. */
   next(seconds: number): Io {
     const { readBytes = 16384, writeBytes = 8192, ...rates } = this.#workload;
+    this.#remaining -= seconds;
+    if (this.#remaining <= 0) {
+      this.#load = 0.5 + this.#random();
+      this.#remaining = LOAD_SECONDS;
+    }
     const reads = this.#requests('reads', seconds, rates.readsPerSecond ?? 40);
     const writes = this.#requests('writes', seconds, rates.writesPerSecond ?? 20);
     return {
@@ -49,9 +61,9 @@ export class WorkloadStream {
     };
   }
 
-  /** Returns a number of requests between half and one and a half of the average. */
+  /** Returns the number of requests that are due. */
   #requests(kind: string, seconds: number, perSecond: number): number {
-    const due = (this.#due.get(kind) ?? 0) + seconds * perSecond * (0.5 + this.#random());
+    const due = (this.#due.get(kind) ?? 0) + seconds * perSecond * this.#load;
     this.#due.set(kind, due % 1);
     return Math.floor(due);
   }

@@ -154,6 +154,7 @@ describe('a set of disks', () => {
   });
 
   test('scans a disk that fails at most once a second, however often it is sampled', async () => {
+    expect(set.sample().errors.size).toBe(0);
     const device = join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712');
     writeFileSync(join(device, 'statistics/rd_req'), 'rubbish');
     const directory = '/local/domain/0/backend/vbd/1';
@@ -170,6 +171,23 @@ describe('a set of disks', () => {
       await delay(1);
     }
     expect(await scans()).toBeLessThanOrEqual((performance.now() - start) / 1000);
+  });
+
+  test('repeats a refused scan later each time', async () => {
+    await proxy.error('EACCES');
+    await proxy.requests();
+    await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
+    let start: number | undefined;
+    for (let scans = 0; scans < 8;) {
+      const requests = await proxy.requests();
+      scans += requests.filter(({ type }) => type === 'directory').length;
+      if (scans > 0) start ??= performance.now();
+      await delay(1);
+    }
+    // the first delays are 10 to 320 ms, from the second scan on
+    expect(performance.now() - Number(start)).toBeGreaterThan(20 + 40 + 80 + 160 + 320);
+    await proxy.clear();
+    await untilDisks('xvda', 'xvdb', 'xvdc');
   });
 
   test('can be closed, and another one made, in listeners', async () => {
@@ -254,6 +272,40 @@ describe('a set of disks', () => {
       without: ['web1/xvda', 'web1/xvdb', 'good/xvda', 'better/xvda'],
       thrown: ['filter'],
       watching: true,
+    });
+  });
+
+  test('keeps a disk as it is while its filter throws for it', async () => {
+    const result = await evaluate(
+      `${PRELUDE}
+       let fails = false;
+       const filter = () => { if (fails) throw new Error('filter'); return true };
+       const set = await xen.diskSet({ filter });
+       const names = () => set.disks.map(({ domain, name }) => domain + '/' + name);
+       fails = true;
+       console.error('rename');
+       await until(() => thrown.length > 0);
+       const kept = names();
+       fails = false;
+       await until(() => set.disks[0].domain === 'www');
+       const count = thrown.length;
+       console.error('attach');
+       await until(() => set.disks.length === 3);
+       await new Promise((resolve) => setImmediate(resolve));
+       console.log(JSON.stringify({ kept, now: names(), more: thrown.length - count }));
+       xen.close();`,
+      { options: host.connectOptions },
+      {
+        onStep: async (step) => {
+          if (step === 'rename') await host.write('/local/domain/1/name', 'www');
+          else await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
+        },
+      },
+    );
+    expect(result).toEqual({
+      kept: ['web1/xvda', 'web1/xvdb'],
+      now: ['www/xvda', 'www/xvdb', 'www/xvdc'],
+      more: 0,
     });
   });
 

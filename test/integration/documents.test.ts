@@ -12,16 +12,15 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { SimulatedHost } from 'xen-block-stats/simulator';
+import { SimulatedHost } from 'xen-block-stats/simulator';
 import { devDependencies } from '../../package.json';
-import { startDemoHost } from '../../dist/cli/demo-host';
 import { spawn, spawnSync } from '../support/child-process';
 import { MAIN, ROOT } from '../support/paths';
 import { isGranted } from '../support/needs';
 
 /*
- * Runs every program and every command in the documents as it is written there, on a simulated host with
- * the guests of --demo. SYSFS_PATH names its sysfs, and XENSTORED_PATH its xenstored. A comment before a
+ * Runs every program and every command in the documents as it is written there, on a simulated host that
+ * `xen-block-stats demo -- COMMAND` starts. A comment before a
  * block marks a block that is not run, with the reason, or a block that runs until it is interrupted. A
  * ```text block directly after a program is its expected output, in which `...` stands for any text.
  */
@@ -79,10 +78,7 @@ function blocksOf(document: string): Block[] {
 
 describe('the documents', () => {
   const project = mkdtempSync(join(tmpdir(), 'documents-'));
-  let host: SimulatedHost;
-
-  beforeAll(async () => {
-    host = await startDemoHost(true);
+  beforeAll(() => {
     const installed = join(project, 'node_modules');
     mkdirSync(installed);
     symlinkSync(ROOT, join(installed, 'xen-block-stats'));
@@ -99,38 +95,39 @@ describe('the documents', () => {
     );
     cpSync(join(ROOT, 'examples'), project, { recursive: true });
   });
-  afterAll(async () => {
-    await host.stop();
+  afterAll(() => {
     rmSync(project, { recursive: true });
   });
+
+  /** Returns the command that runs a command on a simulated host. */
+  const onDemoHost = (command: string[]) => [process.execPath, MAIN, 'demo', '--', ...command];
 
   /** Returns the command in its own network namespace, if possible: a port of a document may be in use. */
   const inOwnNetwork = (command: string[]) =>
     isGranted('CAP_NET_ADMIN') && isGranted('CAP_SYS_ADMIN')
       ? ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...command]
       : command;
-  const options = (cwd: string) => ({
+  const options = (cwd: string, env = {}) => ({
     cwd,
     env: {
       ...process.env,
       PATH: `${join(project, 'bin')}:${process.env['PATH'] ?? ''}`,
-      SYSFS_PATH: host.connectOptions.sysfs,
-      XENSTORED_PATH: host.connectOptions.xenstore,
+      ...env,
     },
   });
 
   /** Returns the command that runs a block, and its working directory. */
   function commandOf({ language, text, line, comment }: Block): { command: string[]; cwd: string } {
     if (language === 'sh') {
-      // exec: a command that does not end by itself is a child of this process, and ends with it
+      // exec: a signal reaches a command that does not end by itself
       const script = comment === ENDLESS ? `exec ${text}` : text;
       // commands of a clone run in the repository, others in a project with the package
       const cwd = /^(script\/|npm run )/m.test(text) ? ROOT : project;
-      return { command: inOwnNetwork(['sh', '-e', '-c', script]), cwd };
+      return { command: onDemoHost(inOwnNetwork(['sh', '-e', '-c', script])), cwd };
     }
     const file = join(project, `line-${line}.${/^import /m.test(text) ? 'mjs' : 'cjs'}`);
     writeFileSync(file, text);
-    return { command: inOwnNetwork([process.execPath, file]), cwd: project };
+    return { command: onDemoHost(inOwnNetwork([process.execPath, file])), cwd: project };
   }
 
   function run(command: string[], cwd = project) {
@@ -145,9 +142,10 @@ describe('the documents', () => {
   }
 
   /** Starts a command and waits for its first output. `end` interrupts it as Ctrl-C does. */
-  async function interrupt(command: string[], cwd = project) {
+  async function interrupt(command: string[], cwd = project, env = {}) {
     const [program = '', ...args] = command;
-    const child = spawn(program, args, { ...options(cwd), detached: true });
+    // without a terminal, demo passes the signal on to its command
+    const child = spawn(program, args, { ...options(cwd, env), detached: true });
     const ended = once(child, 'close');
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
@@ -165,8 +163,7 @@ describe('the documents', () => {
       stdout,
       untilStderr,
       end: async () => {
-        // a terminal signals the whole process group
-        process.kill(-(child.pid ?? 0), 'SIGINT');
+        child.kill('SIGINT');
         const [status, signal] = (await ended) as [number | null, NodeJS.Signals | null];
         return { status: status ?? signal, stderr };
       },
@@ -259,7 +256,7 @@ describe('the documents', () => {
     const example = (name: string, ...args: string[]) => [process.execPath, name, ...args];
 
     test('sampler.mjs prints a line of JSON for each disk and sample', () => {
-      const { stdout, stderr, status } = run(example('sampler.mjs', '0.6', '2'));
+      const { stdout, stderr, status } = run(onDemoHost(example('sampler.mjs', '0.6', '2')));
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       const lines = stdout
         .trimEnd()
@@ -275,28 +272,43 @@ describe('the documents', () => {
       });
     });
 
-    test('sampler.mjs prints attached and detached disks', async () => {
-      const sampler = await interrupt(example('sampler.mjs', '0.1'));
-      const disks = [{ name: 'xvda', source: '/dev/vg/new' }];
-      const { domid } = await host.addGuest({ name: 'new', disks });
-      await sampler.untilStderr('new has xvda\n');
-      await host.removeGuest(domid);
-      await sampler.untilStderr('new has xvda no more\n');
-      const { stderr } = await sampler.end();
-      expect(stderr).toBe('new has xvda\nnew has xvda no more\n');
-    });
+    describe('on a host that changes', () => {
+      let host: SimulatedHost;
+      let env: NodeJS.ProcessEnv;
 
-    test('agent.mjs serves its own metrics and those of the disks', async () => {
-      await host.stopWorkload();
-      const agent = await interrupt(example('agent.mjs', '0'));
-      const response = await fetch(agent.stdout.trim());
-      const metrics = await response.text();
-      const { wr_sect: sectors } = await host.counters(3, 'sda1');
-      expect(metrics).toContain(
-        `\nagent_disk_written_bytes_total{domain="db",disk="sda1"} ${sectors * 512n}\n`,
-      );
-      expect(metrics).toContain('\nprocess_cpu_seconds_total ');
-      expect(await agent.end()).toEqual({ stderr: '', status: 0 });
+      beforeAll(async () => {
+        const counters = { wr_sect: 1443360 };
+        host = await SimulatedHost.start({
+          guests: [{ name: 'db', disks: [{ name: 'sda1', source: '/dev/vg/db-log', counters }] }],
+        });
+        const { sysfs, xenstore } = host.connectOptions;
+        env = { SYSFS_PATH: sysfs, XENSTORED_PATH: xenstore };
+      });
+      afterAll(async () => {
+        await host.stop();
+      });
+
+      test('sampler.mjs prints attached and detached disks', async () => {
+        const sampler = await interrupt(example('sampler.mjs', '0.1'), project, env);
+        const disks = [{ name: 'xvda', source: '/dev/vg/new' }];
+        const { domid } = await host.addGuest({ name: 'new', disks });
+        await sampler.untilStderr('new has xvda\n');
+        await host.removeGuest(domid);
+        await sampler.untilStderr('new has xvda no more\n');
+        const { stderr } = await sampler.end();
+        expect(stderr).toBe('new has xvda\nnew has xvda no more\n');
+      });
+
+      test('agent.mjs serves its own metrics and those of the disks', async () => {
+        const agent = await interrupt(example('agent.mjs', '0'), project, env);
+        const response = await fetch(agent.stdout.trim());
+        const metrics = await response.text();
+        expect(metrics).toContain(
+          `\nagent_disk_written_bytes_total{domain="db",disk="sda1"} ${1443360 * 512}\n`,
+        );
+        expect(metrics).toContain('\nprocess_cpu_seconds_total ');
+        expect(await agent.end()).toEqual({ stderr: '', status: 0 });
+      });
     });
 
     test('own.test.mjs passes', () => {

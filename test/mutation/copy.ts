@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { endChild, spawn } from '../support/child-process';
 
 /** The time in which a test must end, in milliseconds. */
-const HANG_MS = 60_000;
+const HANG_MS = 90_000;
 
 /** The titles of tests that take long, because they repeat what others test. */
 const REPEATING = 'a hundred times|at random moments';

@@ -7,7 +7,7 @@ module.exports = {
   ...shared,
   rootDir: projects[0].rootDir,
   testSequencer: '<rootDir>/test/mutation/sequencer.cjs',
-  testTimeout: 10_000,
+  testTimeout: 30_000,
   projects: projects.map((project) => ({
     ...project,
     testEnvironment: '<rootDir>/test/mutation/environment.cjs',

@@ -30,6 +30,7 @@ function run(command: string, args: string[], cwd: string, env: NodeJS.ProcessEn
 describe('the packed package', () => {
   const project = mkdtempSync(join(tmpdir(), 'xen-project-'));
   let files: string[];
+  let tarballPath: string;
 
   const node = (...args: string[]) => run(process.execPath, args, project);
   const installed = join(project, 'node_modules', 'xen-block-stats');
@@ -39,12 +40,9 @@ describe('the packed package', () => {
     const [tarball] = JSON.parse(pack) as { filename: string; files: { path: string }[] }[];
     if (tarball === undefined) throw new Error('npm pack created no tarball');
     files = tarball.files.map(({ path }) => path);
+    tarballPath = `./${tarball.filename}`;
     writeFileSync(join(project, 'package.json'), '{ "name": "user", "private": true }');
-    run(
-      'npm',
-      ['install', '--ignore-scripts', '--no-audit', '--no-fund', `./${tarball.filename}`],
-      project,
-    );
+    run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', tarballPath], project);
   }, 60_000);
   afterAll(() => {
     rmSync(project, { recursive: true });
@@ -100,6 +98,14 @@ describe('the packed package', () => {
     ]);
   });
 
+  test('installs its manual page, if it is installed globally', () => {
+    const prefix = join(project, 'global');
+    const options = ['--ignore-scripts', '--no-audit', '--no-fund'];
+    run('npm', ['install', '--global', '--prefix', prefix, ...options, tarballPath], project);
+    const page = readFileSync(join(prefix, 'share/man/man1/xen-block-stats.1'), 'utf8');
+    expect(page).toMatch(/^\.TH XEN/);
+  }, 60_000);
+
   test('has every file and directory that its documents link to', () => {
     const documents = files.filter((path) => path.endsWith('.md'));
     const missing = documents.flatMap((document) => {
@@ -113,7 +119,7 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('installs three dependencies', () => {
+  test('installs three dependencies: for the binary, the command line, and the simulator’s files', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
     expect(modules.sort()).toEqual([
       'commander',

@@ -13,7 +13,7 @@ function cli(...args: string[]) {
   return { stdout, stderr, status };
 }
 
-const COMMANDS = ['list', 'stat', 'top', 'devid', 'serve'];
+const COMMANDS = ['list', 'stat', 'top', 'devid', 'serve', 'demo', 'completion'];
 
 /** The result of a command that prints this text and succeeds. */
 const printed = (stdout: string) => ({ stdout, stderr: '', status: 0 });
@@ -429,6 +429,7 @@ describe('xen-block-stats', () => {
       'top --batch --count 2 --interval 0.1 $HOST',
       'top --batch --demo --interval 0.1',
       'serve --listen 127.0.0.1:0 $HOST',
+      'completion bash',
       'help',
       'top --help',
       '--version',

@@ -58,6 +58,17 @@ describeOnHosts('on', (start) => {
       expect(xen.domains()[1]).toBe(xen.domain(UUID));
     });
 
+    test('returns another object for a domain that has ended and runs again', async () => {
+      const guest = { name: 'mail', domid: 30, uuid: UUID.replace('a', 'd') };
+      await host.addGuest(guest);
+      const former = xen.domain('mail');
+      await host.removeGuest(30);
+      expect(xen.domains()).not.toContain(former);
+      await host.addGuest(guest);
+      expect(xen.domain('mail')).not.toBe(former);
+      await host.removeGuest(30);
+    });
+
     test.each([
       [8, 'no domain with matching id 8 is running'],
       [32751, 'no domain with matching id 32751 is running'],
@@ -69,6 +80,19 @@ describeOnHosts('on', (start) => {
       ['', "no domain with matching name '' is running"],
     ])('of %p fails with the message of libvirt', (ref, message) => {
       expect(() => xen.domain(ref)).toThrow(error('ERR_XEN_NO_DOMAIN', { message }));
+    });
+
+    test('of a name that several domains have fails, and names their domids', async () => {
+      const { domid, uuid } = await host.addGuest({ name: 'web2' });
+      await host.write(`/local/domain/${domid}/name`, 'web1');
+      expect(() => xen.domain('web1')).toThrow(
+        error('ERR_XEN_NO_DOMAIN', {
+          message: `2 domains are named 'web1': specify the domid (1, ${domid}) or the uuid`,
+        }),
+      );
+      expect(xen.domain(uuid).domid).toBe(domid);
+      await host.removeGuest(domid);
+      expect(xen.domain('web1').domid).toBe(1);
     });
 
     test.each([-1, 0.5, 32752, 2 ** 40, NaN])('of %p is out of range', (ref) => {

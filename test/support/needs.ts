@@ -5,7 +5,15 @@ import { findProgram } from './programs';
 const CAPABILITIES = { CAP_SETGID: 6, CAP_SETUID: 7, CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21 };
 
 /** What a test needs of the machine: a capability, or a program that script/bootstrap test installs. */
-type Need = keyof typeof CAPABILITIES | 'promtool' | 'tmux' | 'xenstore' | 'xenstored';
+type Need =
+  | keyof typeof CAPABILITIES
+  | 'fish'
+  | 'groff'
+  | 'promtool'
+  | 'tmux'
+  | 'xenstore'
+  | 'xenstored'
+  | 'zsh';
 
 /** Returns whether this process has a capability, or the machine a program. */
 export function isGranted(need: Need): boolean {

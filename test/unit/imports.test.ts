@@ -87,6 +87,16 @@ describe('a file of lib/', () => {
     );
   });
 
+  test('imports commander only if it is of the command line', () => {
+    const importers = FILES.filter((file) =>
+      preProcessFile(readFileSync(join(LIB, file), 'utf8')).importedFiles.some(
+        ({ fileName }) => fileName === 'commander',
+      ),
+    );
+    expect(importers).toContain('cli/main.ts');
+    expect(importers.filter((file) => partOf(file) !== 'cli/')).toEqual([]);
+  });
+
   test('of the simulator imports its own part and a few others only', () => {
     const allowed = (file: string) => isSimulator(file) || SIMULATOR_IMPORTS.includes(file);
     expectNone(({ from, to }) => isSimulator(from) && !allowed(to));

@@ -20,3 +20,13 @@ test('gives whole requests, at the average rate of the workload', () => {
   }
   expect(reads / 1000).toBeCloseTo(3, 1);
 });
+
+test('gives the same I/O in half a second at every interval, and another load in the next half', () => {
+  const coarse = new WorkloadStream({ readsPerSecond: 1000 }, 1);
+  const fine = new WorkloadStream({ readsPerSecond: 1000 }, 1);
+  const first = coarse.next(0.5).reads ?? NaN;
+  let reads = 0;
+  for (let i = 0; i < 25; i++) reads += fine.next(0.02).reads ?? NaN;
+  expect(Math.abs(reads - first)).toBeLessThanOrEqual(1);
+  expect(Math.abs((coarse.next(0.5).reads ?? NaN) - first)).toBeGreaterThan(1);
+});

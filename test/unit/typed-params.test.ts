@@ -31,6 +31,7 @@ describe('typed parameters', () => {
   test('omit a counter of -1, and the next ones move up', () => {
     const fields = toTypedParameters({ ...COUNTERS, wrReq: -1 }, 2).map(({ field }) => field);
     expect(fields).toEqual(['wr_bytes', 'rd_bytes']);
+    expect(toTypedParameters({ ...COUNTERS, wrReq: 0 }, 2).at(-1)?.value).toBe(0);
   });
 
   test('keep bigints', () => {

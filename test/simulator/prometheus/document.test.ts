@@ -16,13 +16,14 @@ import { ROOT } from '../../support/paths';
 import { promtool } from '../../support/promtool';
 import { needing } from '../../support/needs';
 
-/* Compares docs/prometheus.md with the metrics, rules and commands. documents.test.ts runs its programs. */
+/* Compares docs/prometheus.md and docs/opentelemetry.md with the metrics, rules and commands. documents.test.ts runs its programs. */
 
 const DOCUMENT = readFileSync(join(ROOT, 'docs/prometheus.md'), 'utf8');
+const OPENTELEMETRY = readFileSync(join(ROOT, 'docs/opentelemetry.md'), 'utf8');
 
 /** Returns the text of a section. */
-function section(heading: string): string {
-  const [, text = ''] = DOCUMENT.split(`\n## ${heading}\n`);
+function section(heading: string, document = DOCUMENT): string {
+  const [, text = ''] = document.split(`\n## ${heading}\n`);
   return text.split('\n## ')[0] ?? '';
 }
 
@@ -34,8 +35,8 @@ function blocks(language: string, text = DOCUMENT): string[] {
 }
 
 /** Returns the cells of the rows of a section's table. */
-function table(heading: string): string[][] {
-  return section(heading)
+function table(heading: string, document = DOCUMENT): string[][] {
+  return section(heading, document)
     .split('\n')
     .filter((line) => line.startsWith('| `'))
     .map((line) => line.split(/(?<!\\)\|/).slice(1, -1))
@@ -118,7 +119,7 @@ describe('docs/prometheus.md', () => {
       .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics))
       .map(({ descriptor: { name, unit } }) => [name, unit]);
     await provider.shutdown();
-    const documented = table('OpenTelemetry').map(([name, , unit]) => [
+    const documented = table('Instruments', OPENTELEMETRY).map(([name, , unit]) => [
       unquoted(name),
       unquoted(unit),
     ]);

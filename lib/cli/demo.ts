@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { END_SIGNALS } from './end-signals';
+import { printError } from './print-error';
+
+/** The commands that are shown if no command is given. */
+const EXAMPLES = [
+  'list',
+  'stat web1 xvda',
+  'stat db sda1 --human',
+  'stat web1 xvdb --sector-size 512 --json',
+  'devid xvda xvdaa sda1 d536p37',
+  'top --batch --count 3',
+];
+
+const HELP = `
+The command runs with the environment variables SYSFS_PATH and XENSTORED_PATH
+of the host, which this package and libxenstore read. Without a command, demo
+shows what the other commands print.
+`;
+
+export function define(program: Command): void {
+  program
+    .command('demo')
+    .description('run a command on a simulated host, or show examples')
+    .usage('[-- command...]')
+    .argument('[command...]', 'such as: node app.js')
+    .passThroughOptions()
+    .addHelpText('after', HELP)
+    .action(async (command: string[]) => {
+      const { startDemoHost } = await import('./demo-host.js');
+      const host = await startDemoHost(true);
+      process.env['SYSFS_PATH'] = host.connectOptions.sysfs;
+      process.env['XENSTORED_PATH'] = host.connectOptions.xenstore;
+      process.exitCode = await (command.length > 0 ? run(command) : showExamples());
+      await host.stop();
+    });
+}
+
+/** Runs the examples until one fails, and returns the status of the last one. */
+async function showExamples(): Promise<number> {
+  for (const example of EXAMPLES) {
+    process.stdout.write(`$ xen-block-stats ${example}\n`);
+    // a write that fails ends the process before the example starts
+    await setImmediate();
+    const status = await run([process.execPath, join(__dirname, 'main.js'), ...example.split(' ')]);
+    if (status !== 0) return status;
+    process.stdout.write('\n');
+  }
+  return 0;
+}
+
+/** Runs a command, passes signals on to it, and returns its exit status as a shell does. */
+async function run([file = '', ...args]: string[]): Promise<number> {
+  const child = spawn(file, args, { stdio: 'inherit' });
+  const pass = (signal: NodeJS.Signals) => {
+    if (!isSentByTerminal(signal)) child.kill(signal);
+  };
+  for (const signal of END_SIGNALS) process.on(signal, pass);
+  try {
+    const [status, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals];
+    return status ?? 128 + constants.signals[signal];
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    printError(`cannot run ${file}: ${code === 'ENOENT' ? 'no such command' : code}`);
+    return code === 'ENOENT' ? 127 : 126;
+  } finally {
+    for (const signal of END_SIGNALS) process.off(signal, pass);
+  }
+}
+
+/** Returns whether a signal comes from the keyboard: the terminal sends it to the child, too. */
+function isSentByTerminal(signal: NodeJS.Signals): boolean {
+  if (signal !== 'SIGINT' && signal !== 'SIGQUIT') return false;
+  // proc(5): after the name in parentheses come the state, ppid, pgrp, session, tty_nr and tpgid
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  const [, , pgrp, , , tpgid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return pgrp === tpgid;
+}
