@@ -355,18 +355,20 @@ describe('top', () => {
     });
 
     test('prints a line of JSON for each sample with --json, from the first interval on', () => {
-      const { stdout, stderr, status } = run('--json', '--count', '2', '--sort', 'r/s');
+      const { stdout, stderr, status } = run('--json', '--count', '2', '--sort', 'disk');
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       const samples = stdout
         .trimEnd()
         .split('\n')
-        .map((line) => JSON.parse(line) as { timestamp: string; disks: { rPerSec: number }[] });
+        .map((line) => JSON.parse(line) as { timestamp: string; disks: object[] });
       expect(samples).toHaveLength(2);
       for (const { timestamp, disks } of samples) {
         expect(new Date(timestamp).toISOString()).toBe(timestamp);
-        expect(disks[0]).toMatchObject({ domid: 1, domain: 'web1', disk: 'xvdb' });
-        expect(disks[0]?.rPerSec).toBeGreaterThan(0);
         expect(disks).toHaveLength(3);
+        expect(disks.at(-1)).toMatchObject({
+          ...{ domid: 1, domain: 'web1', disk: 'xvdb' },
+          rPerSec: expect.any(Number),
+        });
       }
     });
 
@@ -430,7 +432,8 @@ describe('top', () => {
       let printed = '';
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         printed += text;
-        if (printed.includes('total')) child.kill('SIGTERM');
+        // a second signal would end the process at once
+        if (!child.killed && printed.includes('total')) child.kill('SIGTERM');
       });
       const [status] = (await once(child, 'close')) as [number];
       expect(status).toBe(128 + constants.signals.SIGTERM);
