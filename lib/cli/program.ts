@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
+import { VERSION } from '../version';
 
 /** The modules of the commands, in the order of the help. */
 const MODULES: Record<string, string> = {
@@ -38,7 +37,7 @@ export function createProgram(args: readonly string[]): Command {
     load(program, first);
   } else {
     for (const name of Object.keys(MODULES)) load(program, name);
-    program.version(version(), '-V, --version').addHelpText('after', HELP);
+    program.version(VERSION, '-V, --version').addHelpText('after', HELP);
     // without an argument, commander would print the help
     if (args.length === 0) program.action(() => program.error('error: no command given'));
   }
@@ -69,9 +68,4 @@ function printError(text: string, write: (text: string) => void): void {
     .replace(/^error: /, '')
     .replaceAll('\n', ' ');
   write(`xen-block-stats: ${line}\n`);
-}
-
-function version(): string {
-  const file = join(__dirname, '..', '..', 'package.json');
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
