@@ -1,6 +1,4 @@
-import { constants } from 'node:os';
 import { SimulatedHost, type HostOptions } from '../simulator';
-import { END_SIGNALS } from './end-signals';
 
 /** The time between two changes of the counters, in milliseconds: much shorter than any interval of `top`. */
 const WORKLOAD_INTERVAL_MS = 20;
@@ -95,21 +93,12 @@ const HOST: HostOptions = {
 };
 
 /**
- * Starts the simulated host of `demo` and `--demo`. Its files are removed also when a signal ends the process.
+ * Starts the simulated host of `demo` and `--demo`.
  *
  * @param isBusy - whether the guests use their disks.
  */
 export async function startDemoHost(isBusy: boolean): Promise<SimulatedHost> {
-  const stop = async () => (await starting).stop();
-  for (const signal of END_SIGNALS) {
-    process.on(signal, () => {
-      // a command that handles the signal stops the host
-      if (process.listenerCount(signal) > 1) return;
-      void stop().finally(() => process.exit(128 + constants.signals[signal]));
-    });
-  }
-  const starting = SimulatedHost.start(HOST);
-  const host = await starting;
+  const host = await SimulatedHost.start(HOST);
   if (isBusy) await host.startWorkload({ intervalMs: WORKLOAD_INTERVAL_MS });
   return host;
 }

@@ -5,8 +5,16 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { END_SIGNALS } from './end-signals';
 import { printError } from './print-error';
+
+/**
+ * The signals that end a process unless it handles them. Node.js itself handles SIGPIPE and SIGPROF, and
+ * signals of faults (SIGSEGV) cannot be handled.
+ */
+const END_SIGNALS = [
+  ...(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const),
+  ...(['SIGTERM', 'SIGSTKFLT', 'SIGXCPU', 'SIGXFSZ', 'SIGVTALRM', 'SIGIO', 'SIGPWR'] as const),
+];
 
 /** The commands that are shown if no command is given. */
 const EXAMPLES = [

@@ -15,7 +15,7 @@ import { RealHost, type TestHost } from '../../support/real-host';
 import { Exporter, valueOf } from '../../support/exporter';
 import { MAIN } from '../../support/paths';
 import { promtool } from '../../support/promtool';
-import { spawn, spawnSync } from '../../support/child-process';
+import { spawnSync } from '../../support/child-process';
 import { needing } from '../../support/needs';
 import { overwriteCounter } from '../../support/counter-file';
 
@@ -359,23 +359,6 @@ test('says at its start how many disks cannot be read', async () => {
   const { url, greeting } = stopLater(await Exporter.start(host.connectOptions));
   expect(greeting).toBe(`listening on ${url}\n1 disk of tapdisk is not shown\n`);
 });
-
-test.each<NodeJS.Signals>(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'])(
-  'with --demo, leaves no files on %s',
-  async (signal) => {
-    const directory = mkdtempSync(join(tmpdir(), 'serve-'));
-    const child = spawn(process.execPath, [MAIN, 'serve', '--demo', '--listen', '127.0.0.1:0'], {
-      env: { ...process.env, TMPDIR: directory },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    await once(child.stdout, 'data');
-    expect(readdirSync(directory)).toHaveLength(1);
-    child.kill(signal);
-    await once(child, 'exit');
-    expect(readdirSync(directory)).toEqual([]);
-    rmSync(directory, { recursive: true });
-  },
-);
 
 test('reports that xenstored cannot be reached', () => {
   const { stderr, status } = runFailing('--xenstore', '/nonexistent');
