@@ -405,6 +405,12 @@ describeOnHosts('a set of disks, on', (start) => {
     set.close();
   });
 
+  test('is closed at the end of its block by `using`', async () => {
+    const set = await xen.diskSet();
+    set[Symbol.dispose]();
+    expect(() => set.sample()).toThrow(expect.objectContaining({ code: 'ERR_XEN_CLOSED' }));
+  });
+
   test('is rejected with the error that its filter throws, or if its filter closes the connection', async () => {
     const error = new Error('filter');
     const filter = () => {
