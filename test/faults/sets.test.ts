@@ -190,6 +190,20 @@ describe('a set of disks', () => {
     await untilDisks('xvda', 'xvdb', 'xvdc');
   });
 
+  test('is rejected with the reason when xenstored refuses requests, or is absent', async () => {
+    for (const begin of [() => proxy.error('EACCES'), () => proxy.down()]) {
+      await begin();
+      await expect(xen.diskSet()).rejects.toMatchObject({ code: 'ERR_XENSTORE_CONNECT' });
+    }
+  });
+
+  test('is rejected at once when the connection is closed while xenstored does not respond', async () => {
+    await proxy.hold();
+    const pending = xen.diskSet();
+    xen.close();
+    await expect(pending).rejects.toMatchObject({ code: 'ERR_XEN_CLOSED' });
+  });
+
   test('can be closed, and another one made, in listeners', async () => {
     const events: string[] = [];
     set.on('add', ({ name }) => {
@@ -307,6 +321,37 @@ describe('a set of disks', () => {
       now: ['www/xvda', 'www/xvdb', 'www/xvdc'],
       more: 0,
     });
+  });
+
+  test('does not keep the process alive while it tries to reconnect', async () => {
+    const result = await evaluate(
+      `${PRELUDE}
+       const set = await xen.diskSet();
+       console.error('down');
+       await until(() => !set.watching);
+       console.log(JSON.stringify({ errors: set.sample().errors.size }));`,
+      { options: proxy.connectOptions },
+      { onStep: () => proxy.down() },
+    );
+    expect(result).toEqual({ errors: 0 });
+  });
+
+  test('can be collected while it tries to reconnect', async () => {
+    const result = await evaluate(
+      `${PRELUDE}
+       await (async () => {
+         const set = await xen.diskSet();
+         console.error('down');
+         await until(() => !set.watching);
+       })();
+       const end = performance.now() + 2200; // all its timers have fired by then
+       await until(() => { gc(); return performance.now() > end });
+       console.log(JSON.stringify(thrown));
+       xen.close();`,
+      { options: proxy.connectOptions },
+      { node: ['--expose-gc'], onStep: () => proxy.down() },
+    );
+    expect(result).toEqual([]);
   });
 
   test('adds a disk without a free descriptor, and reconnects when there is one (EMFILE)', async () => {

@@ -23,8 +23,13 @@ import { XenstoredProxy } from '../support/xenstored-proxy';
 
 const label = ({ domain, name }: DiskInfo) => `${String(domain)}/${name}`;
 
+/** Waits for a condition, at most half a minute: jest itself does not end a loop. */
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
+  const deadline = performance.now() + 30_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`never: ${String(condition)}`);
+    await turn();
+  }
 }
 
 /** Waits until all rows can be read: the kernel makes a device after its xenstore nodes. */
@@ -183,6 +188,15 @@ describeOnHosts('a set of disks, on', (start) => {
     await untilRead(set);
     expect(column(set, 'rdReq')).toEqual([1, 0]);
     expect(events).toEqual(['+db/xvdb', '+mail/xvda', '-db/xvda', '-db/xvdb', '-web1/xvdb']);
+  });
+
+  test('replaces a disk that gets another source, without another watch event', async () => {
+    const set = await xen.diskSet();
+    await host.write('/local/domain/0/backend/vbd/1/51712/params', '/dev/vg/other');
+    await until(() => set.disks[0]?.source === '/dev/vg/other');
+    expect(set.disks.map(label)).toEqual(['web1/xvda', 'web1/xvdb', 'db/xvda']);
+    await untilRead(set);
+    expect(column(set, 'rdReq')).toEqual([1, 2, 3]);
   });
 
   test('has no rows after the directory of all backends was removed', async () => {
@@ -408,6 +422,12 @@ describeOnHosts('a set of disks, on', (start) => {
     expect(set.disks).toHaveLength(3);
     expect(set.watching).toBe(false);
     set.close();
+  });
+
+  test('is closed at the end of its block by `using`', async () => {
+    const set = await xen.diskSet();
+    set[Symbol.dispose]();
+    expect(() => set.sample()).toThrow(expect.objectContaining({ code: 'ERR_XEN_CLOSED' }));
   });
 
   test('is rejected with the error that its filter throws, or if its filter closes the connection', async () => {

@@ -168,6 +168,8 @@ describeOnHosts('on', (start) => {
         { disk: 'xvdd', error: error('ERR_XEN_STATS_UNAVAILABLE') },
       ]);
       expect(web.blockStats('xvda', { partial: true })).not.toHaveProperty('skipped');
+      expect(web.blockStatsFlags('', { partial: true }).skipped).toEqual(skipped);
+      expect(web.blockStatsFlags('xvda')).not.toHaveProperty('skipped');
     });
 
     test('skips and lists a disk of which a counter cannot be read, with { partial: true }', () => {
