@@ -65,11 +65,12 @@ async function showExamples(): Promise<number> {
 
 /** Runs a command, passes signals on to it, and returns its exit status as a shell does. */
 async function run([file = '', ...args]: string[]): Promise<number> {
-  const child = spawn(file, args, { stdio: 'inherit' });
   const pass = (signal: NodeJS.Signals) => {
     if (!isSentByTerminal(signal)) child.kill(signal);
   };
+  // before the command starts: a signal must not end this process alone
   for (const signal of END_SIGNALS) process.on(signal, pass);
+  const child = spawn(file, args, { stdio: 'inherit' });
   try {
     const [status, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals];
     return status ?? 128 + constants.signals[signal];

@@ -39,21 +39,16 @@ export class SimulatedHost {
   /** Faults of its xenstored. */
   readonly faults = new Faults((fault) => this.#call('setFault', fault));
   readonly #worker: Worker;
-  /** The files and directories to remove at the end. */
-  readonly #created: readonly string[];
-  /** Lets the files stay when the process ends. */
-  readonly #keepFiles: () => void;
+  readonly #files: HostFiles;
   /** Why no call is possible any more. */
   #ended: string | undefined;
 
-  private constructor(sysfs: string, options: SimulationOptions, created: readonly string[]) {
-    this.connectOptions = { xenstore: options.xenstore, sysfs };
-    this.#created = created;
-    // also when a signal ends the process, as it would without this: signal-exit raises it again
-    this.#keepFiles = onExit(() => {
-      this.#removeFiles();
-    });
-    this.#worker = new Worker(join(__dirname, 'worker.js'), { workerData: options });
+  private constructor(files: HostFiles, options: Omit<SimulationOptions, 'xenstore' | 'bus'>) {
+    const { xenstore, sysfs, bus } = files;
+    this.connectOptions = { xenstore, sysfs };
+    this.#files = files;
+    const workerData: SimulationOptions = { ...options, xenstore, bus };
+    this.#worker = new Worker(join(__dirname, 'worker.js'), { workerData });
     this.#worker.unref();
     this.#worker.on('error', (error) => {
       this.#ended = `the simulated host failed: ${String(error)}`;
@@ -69,16 +64,7 @@ export class SimulatedHost {
   static async start(options: HostOptions = {}): Promise<SimulatedHost> {
     checkHost(options);
     const { domid = 0, toolstack = 'xl', guests = [], directory } = options;
-    const root = createDirectory(directory);
-    const xenstore = join(root, SOCKET);
-    const sysfs = join(root, 'sys');
-    // throws if another host uses the directory, before anything of that host would be removed
-    mkdirSync(sysfs);
-    const bus = join(sysfs, 'bus/xen-backend');
-    mkdirSync(join(bus, 'devices'), { recursive: true });
-    // other files in the caller's directory stay
-    const created = directory === undefined ? [root] : [xenstore, sysfs];
-    const host = new SimulatedHost(sysfs, { xenstore, bus, domid, toolstack }, created);
+    const host = new SimulatedHost(new HostFiles(directory), { domid, toolstack });
     try {
       await host.#call('start');
       for (const guest of guests) await host.addGuest(guest);
@@ -175,21 +161,11 @@ export class SimulatedHost {
   async stop(): Promise<void> {
     this.#ended ??= 'the simulated host has been stopped';
     await this.#worker.terminate();
-    this.#removeFiles();
-    this.#keepFiles();
+    this.#files.remove();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-  }
-
-  #removeFiles(): void {
-    for (const path of this.#created.filter(existsSync)) {
-      // renamed first: the worker thread may still create files below the path
-      const removed = `${path}.removed`;
-      renameSync(path, removed);
-      rmSync(removed, { recursive: true });
-    }
   }
 
   async #call<C extends Command>(
@@ -207,6 +183,49 @@ export class SimulatedHost {
     // created here, so that its stack has the caller
     if (result.error) throw Object.assign(new Error(result.error.message), result.error);
     return result.value as Awaited<ReturnType<Simulation[C]>>;
+  }
+}
+
+/** The files of a host. They are removed when the process ends, at the latest. */
+class HostFiles {
+  readonly xenstore: string;
+  readonly sysfs: string;
+  /** The directory of the devices. */
+  readonly bus: string;
+  /** The files and directories to remove. */
+  #created: string[] = [];
+  readonly #unregister: () => void;
+
+  constructor(directory: string | undefined) {
+    // Before there are files, because a signal can come at any moment. The signal ends the process as it would
+    // without this: signal-exit raises it again.
+    this.#unregister = onExit(() => {
+      this.remove();
+    });
+    try {
+      const root = createDirectory(directory);
+      this.xenstore = join(root, SOCKET);
+      this.sysfs = join(root, 'sys');
+      // throws if another host uses the directory, before anything of that host would be removed
+      mkdirSync(this.sysfs);
+      this.bus = join(this.sysfs, 'bus/xen-backend');
+      mkdirSync(join(this.bus, 'devices'), { recursive: true });
+      // other files in the caller's directory stay
+      this.#created = directory === undefined ? [root] : [this.xenstore, this.sysfs];
+    } catch (error) {
+      this.#unregister();
+      throw error;
+    }
+  }
+
+  remove(): void {
+    for (const path of this.#created.filter(existsSync)) {
+      // renamed first: the worker thread may still create files below the path
+      const removed = `${path}.removed`;
+      renameSync(path, removed);
+      rmSync(removed, { recursive: true });
+    }
+    this.#unregister();
   }
 }
 

@@ -99,10 +99,10 @@ describe('demo', () => {
 
   test('passes signals on to its command', async () => {
     const traps = SIGNALS.map((signal) => `trap 'echo ${signal}' ${signal}`).join('; ');
-    const script = `${traps}; echo ready; until [ -n "$ended" ]; do sleep 0.05; done; exit 3`;
+    const script = `${traps}; echo ready; for ((i = 0; i < 1000; i++)); do sleep 0.05; done; exit 1`;
     const { child, lines, ended } = start([
       ...['demo', '--', 'bash', '-c'],
-      script.replace("'echo SIGPWR'", "'echo SIGPWR; ended=yes'"),
+      script.replace("'echo SIGPWR'", "'echo SIGPWR; exit 3'"),
     ]);
     expect((await lines.next()).value).toBe('ready');
     for (const signal of SIGNALS) {

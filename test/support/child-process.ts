@@ -42,8 +42,9 @@ export const execFileSync = ((command: string, args: readonly string[], options:
     options,
   )) as typeof childProcess.execFileSync;
 
-/** Kills a child. Resolves when it has ended. */
+/** Kills a child, and closes its pipes, which its own children may hold open. Resolves when it has ended. */
 export async function endChild(child: ChildProcess): Promise<void> {
+  for (const stream of child.stdio) stream?.destroy();
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
