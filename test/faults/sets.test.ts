@@ -197,6 +197,20 @@ describe('a set of disks', () => {
     }
   });
 
+  test('has a disk that is attached while the set is made and xenstored does not respond', async () => {
+    // the last response of a scan, so the disks have been listed
+    await proxy.hold({ path: '/local/domain/1/vm' });
+    await proxy.requests();
+    const pending = xen.diskSet();
+    while (!(await proxy.requests()).some(({ path }) => path === '/local/domain/1/vm')) {
+      await delay(1);
+    }
+    await host.attachDisk(1, { name: 'xvdc', source: '/dev/c' });
+    await proxy.clear();
+    set = await pending;
+    await untilDisks('xvda', 'xvdb', 'xvdc');
+  });
+
   test('is rejected at once when the connection is closed while xenstored does not respond', async () => {
     await proxy.hold();
     const pending = xen.diskSet();

@@ -58,6 +58,15 @@ describeOnHosts('on', (start) => {
       expect(xen.domains()[1]).toBe(xen.domain(UUID));
     });
 
+    test('has the new name of a renamed domain as soon as it is looked up', async () => {
+      const { domid } = await host.addGuest({ name: 'mail' });
+      const mail = xen.domain('mail');
+      await host.write(`/local/domain/${domid}/name`, 'post');
+      expect(xen.domain('post')).toBe(mail);
+      expect(mail.name).toBe('post');
+      await host.removeGuest(domid);
+    });
+
     test('returns another object for a domain that has ended and runs again', async () => {
       const guest = { name: 'mail', domid: 30, uuid: UUID.replace('a', 'd') };
       await host.addGuest(guest);

@@ -114,6 +114,17 @@ describeOnHosts('on', (start) => {
       expect(stats.wrBytes).toBe((2n ** 53n + 1n) * 512n);
     });
 
+    test.each(['rd_sect', 'wr_sect'] as const)(
+      'libvirt’s bytes are numbers of 63 bits: %s',
+      async (counter) => {
+        await host.setCounters(domid, 'xvdb', { [counter]: 2n ** 51n - 1n });
+        const { rdBytes, wrBytes } = web.blockStats('xvdb', { bigint: true });
+        expect([rdBytes, wrBytes]).toContain(2n ** 63n - 4096n);
+        await host.setCounters(domid, 'xvdb', { [counter]: 2n ** 51n });
+        expect(() => web.blockStats('xvdb')).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
+      },
+    );
+
     test.each(['xvdb', ''])(
       'bytes of libvirt’s that do not fit in 64 bits are an error: "%s"',
       async (path) => {
