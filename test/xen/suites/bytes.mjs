@@ -102,7 +102,7 @@ describe('bytes', () => {
     const [{ domid: number, disks }] = JSON.parse(sh(`${BIN} list a --json`));
     assert.equal(number, domid('a'));
     assert.deepEqual(
-      disks.map(({ name, source, state }) => `${name} ${source} ${state}`).sort(),
+      disks.map(({ disk, source, state }) => `${disk} ${source} ${state}`).sort(),
       DISKS.map(({ name, device }) => `${name} /dev/${device} 4`).sort(),
     );
   });
