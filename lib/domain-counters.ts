@@ -54,8 +54,8 @@ export class DomainCounters {
   read(path: string, counters: number, options: ReadOptions): Reading {
     if (counters !== BLOCK_STATS_COUNTERS) {
       // a counter that is not read must not have the number of an earlier read, maybe of another disk
-      NUMBERS.fill(-1);
-      BIGINTS.fill(-1n);
+      if (options.bigint || path === '') BIGINTS.fill(-1n);
+      else NUMBERS.fill(-1);
     }
     if (path === '') return this.#readSum(counters, options);
     const row = options.bigint ? BIGINTS : NUMBERS;

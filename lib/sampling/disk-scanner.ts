@@ -41,7 +41,7 @@ export class DiskScanner {
   readonly #filter: (disk: DiskInfo) => boolean;
   /** The directory of this domain's backends of every kind. */
   readonly #backends: string;
-  /** The kinds of backends that there have been. A disk's kind precedes those that it takes precedence over. */
+  /** The kinds of backends that this domain has, in the order of their precedence. */
   #kinds: readonly DiskKind[] = ['vbd'];
   /** The wanted disks, by domid and then by devid. */
   readonly #disks = new Map<number, ReadonlyMap<number, DiskInfo>>();
