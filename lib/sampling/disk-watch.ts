@@ -23,8 +23,8 @@ export class DiskWatch {
   readonly #onScan: (disks: DiskInfo[]) => void;
   readonly #onCurrent: (isCurrent: boolean) => void;
   #scanEverything = true;
-  /** Whether everything is watched and has been scanned on the present connection. */
-  #isCurrent = false;
+  /** Whether everything is watched and has been scanned on the present connection, or is being scanned. */
+  #state: 'stale' | 'scanning' | 'current' = 'stale';
   /** The last argument of `onCurrent`. */
   #wasCurrent = false;
   #isScanning = false;
@@ -85,7 +85,7 @@ export class DiskWatch {
 
   /** Whether everything is watched and has been scanned, and xenstored responds. */
   get isCurrent(): boolean {
-    return this.#isCurrent && !this.#client.isHung;
+    return this.#state === 'current' && !this.#client.isHung;
   }
 
   /** Scans these domains again. */
@@ -124,7 +124,7 @@ export class DiskWatch {
   /** Requires a scan of everything, because watch events may have been missed. */
   #setStale(): void {
     this.#scanEverything = true;
-    this.#isCurrent = false;
+    this.#state = 'stale';
   }
 
   /** Begins the next scan, unless one is running or a retry is scheduled. */
@@ -173,9 +173,11 @@ export class DiskWatch {
 
   async #scanAll(): Promise<void> {
     this.#scanEverything = false;
+    if (this.#state === 'stale') this.#state = 'scanning';
     await this.#scanner.scanAll();
     this.#onScan(this.#scanner.disks);
-    this.#isCurrent = !this.#scanEverything;
+    // stale again if the connection was lost meanwhile
+    if (this.#state === 'scanning') this.#state = 'current';
   }
 
   async #scanChanged(): Promise<void> {
