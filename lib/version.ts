@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const file = join(__dirname, '..', 'package.json');
-
-/** The version of this package. */
-export const { version: VERSION } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
+/** Returns the version of this package. */
+export function readVersion(): string {
+  const file = join(__dirname, '..', 'package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

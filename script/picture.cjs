@@ -28,7 +28,7 @@ function capture() {
     execFileSync('tmux', ['-S', join(directory, 'socket'), '-f', '/dev/null', '-u', ...args], {
       encoding: 'utf8',
     });
-  const command = `LANG=C.UTF-8 '${process.execPath}' '${root}/dist/cli/main.js' top --demo`;
+  const command = `LANG=C.UTF-8 '${process.execPath}' '${root}/dist/xen-block-stats.js' top --demo`;
   tmux('new-session', '-d', '-x', String(COLUMNS), '-y', String(ROWS), command);
   try {
     execFileSync('sleep', [String(SECONDS)]);

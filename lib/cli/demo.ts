@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { printError } from './print-error';
@@ -56,7 +55,7 @@ async function showExamples(): Promise<number> {
     process.stdout.write(`$ xen-block-stats ${example}\n`);
     // a write that fails ends the process before the example starts
     await setImmediate();
-    const status = await run([process.execPath, join(__dirname, 'main.js'), ...example.split(' ')]);
+    const status = await run([process.execPath, __filename, ...example.split(' ')]);
     if (status !== 0) return status;
     process.stdout.write('\n');
   }

@@ -1,22 +1,24 @@
 import { Command } from 'commander';
-import { VERSION } from '../version';
-
-/** The modules of the commands, in the order of the help. */
-const MODULES: Record<string, string> = {
-  list: './list',
-  stat: './stat/stat',
-  top: './top/top',
-  devid: './devid',
-  serve: './serve',
-  demo: './demo',
-  completion: './completion/completion',
-};
+import { readVersion } from '../version';
 
 /** A module of a command. */
 interface CommandModule {
   /** Adds the command, with its arguments and options, to the program. */
   readonly define: (program: Command) => void;
 }
+
+/* eslint-disable @typescript-eslint/no-require-imports -- import() takes longer than the command */
+/** Loads the module of each command, in the order of the help. */
+const MODULES = new Map([
+  ['list', () => require('./list') as CommandModule],
+  ['stat', () => require('./stat/stat') as CommandModule],
+  ['top', () => require('./top/top') as CommandModule],
+  ['devid', () => require('./devid') as CommandModule],
+  ['serve', () => require('./serve') as CommandModule],
+  ['demo', () => require('./demo') as CommandModule],
+  ['completion', () => require('./completion/completion') as CommandModule],
+]);
+/* eslint-enable @typescript-eslint/no-require-imports */
 
 const HELP = `
 A domain is given by its name, domid or UUID; a disk by its name (xvda), its
@@ -32,12 +34,11 @@ export function createProgram(args: readonly string[]): Command {
     .exitOverride()
     .configureOutput({ outputError: printError });
   const [first = ''] = args;
-  // the completion scripts have the words of all commands
-  if (Object.hasOwn(MODULES, first) && first !== 'completion') {
-    load(program, first);
-  } else {
-    for (const name of Object.keys(MODULES)) load(program, name);
-    program.version(VERSION, '-V, --version').addHelpText('after', HELP);
+  const named = first === 'completion' ? undefined : MODULES.get(first);
+  // a command is loaded without the others; the completion scripts have the words of all of them
+  for (const load of named === undefined ? MODULES.values() : [named]) load().define(program);
+  if (named === undefined) {
+    program.version(readVersion(), '-V, --version').addHelpText('after', HELP);
     // without an argument, commander would print the help
     if (args.length === 0) program.action(() => program.error('error: no command given'));
   }
@@ -45,13 +46,6 @@ export function createProgram(args: readonly string[]): Command {
     command.showHelpAfterError(`try: ${commandLine(command)} --help`);
   }
   return program;
-}
-
-/** Loads one command: the others would make it start more slowly. */
-function load(program: Command, name: string): void {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- import() takes longer than the command
-  const { define } = require(MODULES[name] ?? '') as CommandModule;
-  define(program);
 }
 
 /** Returns what a user types to run a command. */

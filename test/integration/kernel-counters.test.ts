@@ -84,7 +84,7 @@ describe('on the kernel’s own counters and the real xenstored', () => {
       execFileSync(
         process.execPath,
         [
-          'dist/cli/main.js',
+          'dist/xen-block-stats.js',
           ...args,
           '--xenstore',
           host.connectOptions.xenstore,

@@ -119,24 +119,20 @@ describe('the packed package', () => {
     expect(missing).toEqual([]);
   });
 
-  test('installs three dependencies: for the binary, the command line, and the simulator’s files', () => {
+  test('installs two dependencies: for the binary, and the simulator’s files', () => {
     const modules = readdirSync(join(project, 'node_modules')).filter((it) => !it.startsWith('.'));
-    expect(modules.sort()).toEqual([
-      'commander',
-      'node-gyp-build',
-      'signal-exit',
-      'xen-block-stats',
-    ]);
+    expect(modules.sort()).toEqual(['node-gyp-build', 'signal-exit', 'xen-block-stats']);
   });
 
-  test('loads the parser of the command line for the command only', () => {
-    const source = `
-      for (const entry of ['', '/simulator', '/prometheus', '/opentelemetry']) {
-        require('xen-block-stats' + entry);
-      }
-      console.log(Object.keys(require.cache).some((path) => path.includes('commander')));
-    `;
-    expect(node('-e', source)).toBe('false\n');
+  test('has the command line in one file, with the license of what is bundled there', () => {
+    expect(files.filter((path) => path.startsWith('dist/cli/'))).toEqual([]);
+    const command = readFileSync(join(installed, 'dist/xen-block-stats.js'), 'utf8');
+    const license = readFileSync(join(ROOT, 'node_modules/commander/LICENSE'), 'utf8');
+    expect(command).toContain(license);
+    const bundled = [...command.matchAll(/^\/\/ node_modules\/([^/]+)\//gm)].map(
+      ([, name]) => name,
+    );
+    expect([...new Set(bundled)]).toEqual(['commander']);
   });
 
   test('has a binary that needs no newer glibc and libstdc++ than Node 20 does', () => {

@@ -4,4 +4,4 @@ import { dirname, join } from 'node:path';
 export const ROOT = dirname(require.resolve('xen-block-stats/package.json'));
 
 /** The command line's program. */
-export const MAIN = join(ROOT, 'dist/cli/main.js');
+export const MAIN = join(ROOT, 'dist/xen-block-stats.js');

@@ -1,15 +1,9 @@
 import { Option, type Command } from 'commander';
-import type { Connection, DiskInfo } from '../..';
+import type { Connection } from '../..';
 import { findDomain } from '../domain';
 import { addHostOptions, withConnection, type HostValues } from '../host-command';
-import {
-  addUnitOptions,
-  parseCount,
-  parseInterval,
-  toUnit,
-  type UnitValues,
-} from '../rates/options';
-import { printSamples, withDiskSet, type Printing, type Schedule } from '../rates/sampling';
+import { addUnitOptions, parseCount, parseInterval, type UnitValues } from '../rates/options';
+import type { Schedule } from '../rates/sampling';
 import { formatCounters, formatJson, formatSentences, readCounters } from './counters';
 
 /** The smallest devid of a disk's name, that of hda. A smaller number after the domain is an interval. */
@@ -66,8 +60,9 @@ export function define(program: Command): void {
       const { path, schedule } = parseOperands(command, [disk, interval, count]);
       if (schedule !== undefined) {
         refuse(command, ['partial', 'sectorSize'], 'is not for rates');
+        const { printRates } = await import('./rates.js');
         await withConnection(values, { isLive: true }, (xen) =>
-          printRates(xen, domain, path, schedule, values),
+          printRates(xen, findDomain(xen, domain), path, schedule, values),
         );
         return;
       }
@@ -97,26 +92,6 @@ function printCounters(
   for (const { disk, error } of counters.skipped ?? []) {
     process.stderr.write(`xen-block-stats: ${disk} is not in the sum: ${error.message}\n`);
   }
-}
-
-/** Prints the rates of a disk, or of all disks of a domain, until a signal or the count ends it. */
-async function printRates(
-  xen: Connection,
-  domainText: string,
-  path: string,
-  schedule: Schedule,
-  values: StatValues,
-): Promise<void> {
-  const domain = findDomain(xen, domainText);
-  const backend = path === '' ? undefined : domain.disk(path).info.backend;
-  const filter = (disk: DiskInfo) =>
-    disk.domid === domain.domid && (backend === undefined || disk.backend === backend);
-  const printing: Printing = {
-    format: values.json === true ? 'json' : 'text',
-    selection: { by: 'disk', sort: 'disk', isReversed: false, filter: '' },
-    unit: toUnit(values),
-  };
-  await withDiskSet(xen, filter, (set, end) => printSamples(set, schedule, printing, end));
 }
 
 /** Parses the operands after the domain: a disk, unless the first one is an interval. */

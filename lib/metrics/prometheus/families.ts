@@ -1,10 +1,12 @@
 import { Column, ROW_LENGTH } from '../../native';
 import { isFilled, type DiskSet } from '../../sampling/disk-set';
-import { VERSION } from '../../version';
+import { readVersion } from '../../version';
 import type { DiskInfo } from '../../xenstore/disks';
 import type { MakeLabels } from '../disk-labels';
 import { countUnsupported } from '../unsupported-disks';
 import type { Readings } from './readings';
+
+const VERSION = readVersion();
 
 /** The values of labels, by name. */
 export type Labels = Readonly<Record<string, string>>;

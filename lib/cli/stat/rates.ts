@@ -1,0 +1,22 @@
+import type { Connection, DiskInfo, Domain } from '../..';
+import { toUnit, type UnitValues } from '../rates/options';
+import { printSamples, withDiskSet, type Printing, type Schedule } from '../rates/sampling';
+
+/** Prints the rates of a disk, or of all disks of a domain, until a signal or the count ends it. */
+export async function printRates(
+  xen: Connection,
+  domain: Domain,
+  path: string,
+  schedule: Schedule,
+  values: UnitValues & { readonly json?: true },
+): Promise<void> {
+  const backend = path === '' ? undefined : domain.disk(path).info.backend;
+  const filter = (disk: DiskInfo) =>
+    disk.domid === domain.domid && (backend === undefined || disk.backend === backend);
+  const printing: Printing = {
+    format: values.json === true ? 'json' : 'text',
+    selection: { by: 'disk', sort: 'disk', isReversed: false, filter: '' },
+    unit: toUnit(values),
+  };
+  await withDiskSet(xen, filter, (set, end) => printSamples(set, schedule, printing, end));
+}
