@@ -42,6 +42,8 @@ export default tseslint.config(
         setTimeout: 'readonly',
         performance: 'readonly',
         fetch: 'readonly',
+        URL: 'readonly',
+        URLSearchParams: 'readonly',
         __dirname: 'readonly',
       },
     },

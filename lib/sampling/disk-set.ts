@@ -212,7 +212,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /** Iterates over the disks, with their results in the last sample, by row. */
-  [Symbol.iterator](): ArrayIterator<DiskSample<N>> {
+  [Symbol.iterator](): IterableIterator<DiskSample<N>> {
     // copies all rows now: the caller may sample again before the iteration ends
     const [values, errors] = [this.#values, this.errors];
     const samples = this.#disks.map((disk, i): DiskSample<N> => {

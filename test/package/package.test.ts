@@ -94,6 +94,7 @@ describe('the packed package', () => {
       'script/node-gyp-shim.cjs',
     ]);
     expect(files.filter((path) => /^docs\/(?![\w-]+\.md$)/.test(path))).toEqual([
+      'docs/pictures/dashboard.svg',
       'docs/pictures/top.svg',
     ]);
   });
