@@ -39,7 +39,7 @@ function reason(errno: number): string {
     case EBADMSG:
       return 'it does not contain a number';
     case EOVERFLOW:
-      return 'its number exceeds 2^63 - 1';
+      return 'its number, or a count of bytes made of it, exceeds 2^63 - 1';
     case ENOENT:
       return 'ENOENT, the kernel has no statistics of this disk';
     case EMFILE:

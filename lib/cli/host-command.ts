@@ -65,6 +65,6 @@ function connectOrSuggestDemo(options: ConnectOptions): Connection {
     // xenstored can also refuse a request after it has accepted the connection
     const isUnreachable = error instanceof XenError && error.syscall === 'connect';
     if (!isUnreachable) throw error;
-    throw new Error(`${error.message} (to try the command without Xen: --demo)`, { cause: error });
+    throw new Error(`${error.message}; to try the command without Xen: --demo`, { cause: error });
   }
 }

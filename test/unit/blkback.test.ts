@@ -37,7 +37,7 @@ describe('statisticsError', () => {
 
   test.each([
     [EBADMSG, 'it does not contain a number'],
-    [EOVERFLOW, 'its number exceeds 2^63 - 1'],
+    [EOVERFLOW, 'its number, or a count of bytes made of it, exceeds 2^63 - 1'],
     [ENOENT, 'ENOENT, the kernel has no statistics of this disk'],
     [EMFILE, 'EMFILE, too many open files: raise the limit'],
     [ENFILE, 'ENFILE, too many open files on this machine: raise fs.file-max'],
