@@ -130,19 +130,17 @@ async function main(): Promise<void> {
   const host = await SimulatedHost.start();
   await host.write('/local/domain/1/name', 'web1');
   for (const [path, value] of disks.flatMap(({ nodes }) => nodes)) await host.write(path, value);
-  const many = connect({ xenstore: host.connectOptions.xenstore, sysfs, timeoutMs: 60_000 });
-  const upTo = (count: number, maxOpenFiles?: number) => {
-    const last = parseDiskName(disks[count - 1]?.name ?? '');
-    return many.diskSet({ filter: ({ devid }) => devid <= last, maxOpenFiles });
-  };
+  const connectMany = (maxOpenFiles: number) =>
+    connect({ xenstore: host.connectOptions.xenstore, sysfs, timeoutMs: 60_000, maxOpenFiles });
   const exporter = await Exporter.start({ xenstore: host.connectOptions.xenstore, sysfs });
 
   const floor = startFloor(floorProgram, devices, MANY);
   const floorOf = (counters: 5 | 6 | 7, count: number) => () => floor.measure(count, counters);
   const [floor7, floor6, floor5] = [floorOf(7, 1), floorOf(6, 1), floorOf(5, 1)];
   const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
-  const sampleOf = async (count: number, maxOpenFiles?: number) => {
-    const set = await upTo(count, maxOpenFiles);
+  const sampleOf = async (count: number, maxOpenFiles = OPEN_FILES) => {
+    const last = parseDiskName(disks[count - 1]?.name ?? '');
+    const set = await connectMany(maxOpenFiles).diskSet({ filter: ({ devid }) => devid <= last });
     if (set.disks.length !== count) {
       throw new Error(`${set.disks.length} disks instead of ${count}`);
     }
@@ -150,7 +148,7 @@ async function main(): Promise<void> {
   };
   const sample16 = await sampleOf(16);
   const sample100 = await sampleOf(100);
-  const sampleMany = await sampleOf(MANY, OPEN_FILES);
+  const sampleMany = await sampleOf(MANY);
   const sampleBeyond = await sampleOf(100, 0);
   const listed = await DiscoveryHost.start(discoveryProgram, directory, 500);
   const watched = await DiscoveryHost.start(discoveryProgram, directory, 1000);

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "js_vbd.h"
+#include "js_vbd_pool.h"
 #include "js_vbd_set.h"
 #include "js_xenstore_client.h"
 #include "vbd_statistics.h"
@@ -31,6 +32,7 @@ Napi::Array ToValue(Napi::Env env, const std::array<const char*, length>& names)
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["Vbd"] = JsVbd::Define(env);
+  exports["VbdPool"] = JsVbdPool::Define(env);
   exports["VbdSet"] = JsVbdSet::Define(env);
   exports["XenstoreClient"] = JsXenstoreClient::Define(env);
   exports["counterFiles"] = ToValue(env, CounterFiles());

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 
+#include "js_vbd_pool.h"
 #include "typed_array.h"
 
 namespace xen_block_stats {
@@ -19,12 +20,12 @@ Napi::Function JsVbd::Define(Napi::Env env) {
 
 JsVbd::JsVbd(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
-      vbd_(StatisticsDirectory(info[0].As<Napi::String>().Utf8Value(),
-                               info[1].As<Napi::Number>().Uint32Value(),
-                               info[2].As<Napi::Number>().Uint32Value())) {}
+      pool_(JsVbdPool::From(info[0])),
+      key_(info[1].As<Napi::Number>().Uint32Value(), info[2].As<Napi::Number>().Uint32Value()) {}
 
 Napi::Value JsVbd::Open(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), vbd_.Open().Encoded());
+  vbd_ = pool_->Open(key_);
+  return Napi::Number::New(info.Env(), vbd_->failure().Encoded());
 }
 
 Napi::Value JsVbd::Read(const Napi::CallbackInfo& info) {
@@ -43,9 +44,10 @@ Napi::Value JsVbd::Read(const Napi::CallbackInfo& info) {
 
 template <typename Number>
 Failure JsVbd::ReadInto(Number* row, CounterSet counters) {
+  if (!vbd_) return {EBADF, kCounters};
   std::array<Number, kColumns> numbers;
   std::copy_n(row, numbers.size(), numbers.begin());
-  const Failure failure = vbd_.Read(counters, numbers.data());
+  const Failure failure = pool_->Read(vbd_.get(), counters, numbers.data());
   if (failure.error == 0) std::copy(numbers.begin(), numbers.end(), row);
   return failure;
 }

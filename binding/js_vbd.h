@@ -2,7 +2,9 @@
 
 #include <napi.h>
 
-#include "vbd_statistics.h"
+#include <memory>
+
+#include "vbd_pool.h"
 
 namespace xen_block_stats {
 
@@ -20,9 +22,11 @@ class JsVbd : public Napi::ObjectWrap<JsVbd> {
   // Reads into a row. Writes nothing when it fails.
   template <typename Number>
   Failure ReadInto(Number* row, CounterSet counters);
-  void Close(const Napi::CallbackInfo&) { vbd_.Close(); }
+  void Close(const Napi::CallbackInfo&) { vbd_.reset(); }
 
-  VbdStatistics vbd_;
+  const std::shared_ptr<VbdPool> pool_;
+  const VbdPool::Key key_;
+  std::shared_ptr<Vbd> vbd_;  // null while it is closed
 };
 
 }  // namespace xen_block_stats

@@ -3,6 +3,7 @@
 #include <ctime>
 #include <vector>
 
+#include "js_vbd_pool.h"
 #include "typed_array.h"
 
 namespace xen_block_stats {
@@ -40,9 +41,7 @@ Napi::Function JsVbdSet::Define(Napi::Env env) {
 }
 
 JsVbdSet::JsVbdSet(const Napi::CallbackInfo& info)
-    : ObjectWrap(info),
-      set_(info[0].As<Napi::String>().Utf8Value(),
-           static_cast<size_t>(info[1].As<Napi::Number>().Int64Value())) {}
+    : ObjectWrap(info), set_(JsVbdPool::From(info[0]), info[1].As<Napi::Number>().Uint32Value()) {}
 
 void JsVbdSet::Prepare(const Napi::CallbackInfo& info) { set_.Prepare(ToKeys(info[0])); }
 

@@ -83,6 +83,16 @@ bool Store(unsigned counter, int64_t value, Number* row) {
 
 }  // namespace
 
+CounterSet CountersOf(ColumnSet columns) {
+  CounterSet counters = 0;
+  for (unsigned counter = 0; counter < kCounters; ++counter) {
+    const unsigned bit = 1u << kFiles[counter].column;
+    const unsigned filled = kFiles[counter].sectors ? bit | bit << 1 : bit;
+    if ((columns & filled) != 0) counters |= 1u << counter;
+  }
+  return counters;
+}
+
 std::array<const char*, kCounters> CounterFiles() {
   std::array<const char*, kCounters> names;
   for (unsigned counter = 0; counter < kCounters; ++counter) names[counter] = kFiles[counter].name;
@@ -113,52 +123,89 @@ std::string StatisticsDirectory(const std::string& devices, uint32_t domid, uint
   return devices + "/vbd-" + std::to_string(domid) + "-" + std::to_string(devid) + "/statistics";
 }
 
-VbdStatistics::VbdStatistics(std::string directory) : directory_(std::move(directory)) {
-  descriptors_.fill(kMissing);
+VbdFiles::VbdFiles(const std::array<int, kCounters>& descriptors, OpenCount count)
+    : descriptors_(descriptors), count_(std::move(count)) {
+  for (const int descriptor : descriptors_) *count_ += descriptor != kMissing;
 }
 
-VbdStatistics::~VbdStatistics() { Close(); }
+VbdFiles::~VbdFiles() {
+  for (const int descriptor : descriptors_) {
+    if (descriptor == kMissing) continue;
+    close(descriptor);
+    --*count_;
+  }
+}
 
-Failure VbdStatistics::Open(bool hold) {
-  Close();
-  identity_.reset();
-  seen_ = 0;
-  is_open_ = true;
-  if (hold) {
-    const Failure failure = Hold();
-    if (failure.error != 0) Close();
-    return failure;
+template <typename Number>
+Failure VbdFiles::Read(CounterSet wanted, Number* row) const {
+  for (unsigned counter = 0; counter < kCounters; ++counter) {
+    if ((wanted & (1u << counter)) == 0) continue;
+    int64_t value = -1;
+    if (descriptors_[counter] != kMissing) {
+      const int error = ReadCounter(descriptors_[counter], &value);
+      if (error != 0) return {error, counter};
+    } else if (!is_complete()) {
+      return {ENOENT, counter};
+    }
+    if (!Store(counter, value, row)) return {EOVERFLOW, counter};
   }
+  return {};
+}
+
+template Failure VbdFiles::Read(CounterSet, double*) const;
+template Failure VbdFiles::Read(CounterSet, int64_t*) const;
+
+bool VbdFiles::is_complete() const {
+  return descriptors_[kOpenOrder.front()] != kMissing &&
+         descriptors_[kOpenOrder.back()] != kMissing;
+}
+
+Failure VbdDirectory::Check() {
   int directory;
-  const Failure failure = OpenDirectory(&directory);
-  if (failure.error != 0) {
-    Close();
-  } else {
-    close(directory);
-  }
+  const Failure failure = Open(&directory);
+  if (failure.error == 0) close(directory);
   return failure;
 }
 
-Failure VbdStatistics::Hold() {
+Failure VbdDirectory::OpenFiles(const OpenCount& count, std::shared_ptr<const VbdFiles>* files) {
   int directory;
-  Failure failure = OpenDirectory(&directory);
-  if (failure.error == 0) {
-    failure = OpenMissing(directory);
-    close(directory);
-    if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
+  Failure failure = Open(&directory);
+  if (failure.error != 0) return failure;
+  std::array<int, kCounters> descriptors;
+  descriptors.fill(kMissing);
+  for (const Counter counter : kOpenOrder) {
+    const int descriptor = OpenRetrying(directory, kFiles[counter].name, O_RDONLY);
+    if (descriptor >= 0) {
+      descriptors[counter] = descriptor;
+      seen_ |= 1u << counter;
+    } else if (errno != ENOENT) {
+      failure = {errno, counter};
+      break;
+    }
   }
-  if (failure.error == 0) {
-    is_held_ = true;
-  } else if (!IsOutOfDescriptors(failure.error)) {
-    Close();
-  } else if (!is_held_) {
-    CloseFiles();
-  }
+  close(directory);
+  const auto opened = std::make_shared<const VbdFiles>(descriptors, count);
+  if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
+  if (failure.error == 0) *files = opened;
   return failure;
 }
 
-Failure VbdStatistics::OpenDirectory(int* directory) {
-  *directory = OpenRetrying(AT_FDCWD, directory_.c_str(), O_PATH | O_DIRECTORY);
+template <typename Number>
+Failure VbdDirectory::Read(CounterSet wanted, Number* row) {
+  int directory;
+  Failure failure = Open(&directory);
+  if (failure.error != 0) return failure;
+  failure = ReadFiles(directory, wanted, row);
+  close(directory);
+  if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
+  return failure;
+}
+
+template Failure VbdDirectory::Read(CounterSet, double*);
+template Failure VbdDirectory::Read(CounterSet, int64_t*);
+
+Failure VbdDirectory::Open(int* directory) {
+  *directory = OpenRetrying(AT_FDCWD, path_.c_str(), O_PATH | O_DIRECTORY);
   if (*directory < 0) return {errno, kCounters};
   struct statx status;  // fstat would need glibc 2.33
   int error = 0;
@@ -172,73 +219,15 @@ Failure VbdStatistics::OpenDirectory(int* directory) {
                             static_cast<uint64_t>(status.stx_btime.tv_sec),
                             status.stx_btime.tv_nsec};
     if (identity_.has_value() && *identity_ != identity) error = ENODEV;
-    identity_ = identity;
+    if (!identity_.has_value()) identity_ = identity;
   }
   if (error == 0) return {};
   close(*directory);
   return {error, kCounters};
 }
 
-Failure VbdStatistics::OpenMissing(int directory) {
-  for (const Counter counter : kOpenOrder) {
-    int& descriptor = descriptors_[counter];
-    if (descriptor != kMissing) continue;
-    descriptor = OpenRetrying(directory, kFiles[counter].name, O_RDONLY);
-    if (descriptor >= 0) {
-      seen_ |= 1u << counter;
-    } else {
-      descriptor = kMissing;
-      if (errno != ENOENT) return {errno, counter};
-    }
-  }
-  is_complete_ =
-      descriptors_[kOpenOrder.front()] != kMissing && descriptors_[kOpenOrder.back()] != kMissing;
-  return {};
-}
-
 template <typename Number>
-Failure VbdStatistics::Read(CounterSet wanted, Number* row) {
-  if (!is_open_) return {EBADF, kCounters};
-  return is_held_ ? ReadHeld(wanted, row) : ReadUnheld(wanted, row);
-}
-
-template Failure VbdStatistics::Read(CounterSet, double*);
-template Failure VbdStatistics::Read(CounterSet, int64_t*);
-
-template <typename Number>
-Failure VbdStatistics::ReadHeld(CounterSet wanted, Number* row) {
-  if (!is_complete_) {
-    const Failure failure = Hold();
-    // Without a free descriptor the files that are open can still be read.
-    if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) return failure;
-  }
-  for (unsigned counter = 0; counter < kCounters; ++counter) {
-    if ((wanted & (1u << counter)) == 0) continue;
-    int64_t value = -1;
-    if (descriptors_[counter] != kMissing) {
-      const int error = ReadCounter(descriptors_[counter], &value);
-      if (error != 0) return {error, counter};
-    } else if (!is_complete_) {
-      return {ENOENT, counter};
-    }
-    if (!Store(counter, value, row)) return {EOVERFLOW, counter};
-  }
-  return {};
-}
-
-template <typename Number>
-Failure VbdStatistics::ReadUnheld(CounterSet wanted, Number* row) {
-  int directory;
-  Failure failure = OpenDirectory(&directory);
-  if (failure.error != 0) return failure;
-  failure = ReadFiles(directory, wanted, row);
-  close(directory);
-  if (failure.error == 0 && seen_ == 0) failure = {ENOENT, kCounters};
-  return failure;
-}
-
-template <typename Number>
-Failure VbdStatistics::ReadFiles(int directory, CounterSet wanted, Number* row) {
+Failure VbdDirectory::ReadFiles(int directory, CounterSet wanted, Number* row) {
   for (const Counter counter : kOpenOrder) {
     if ((wanted & (1u << counter)) == 0) continue;
     const int descriptor = OpenRetrying(directory, kFiles[counter].name, O_RDONLY);
@@ -256,19 +245,6 @@ Failure VbdStatistics::ReadFiles(int directory, CounterSet wanted, Number* row) 
     if (!Store(counter, value, row)) return {EOVERFLOW, counter};
   }
   return {};
-}
-
-void VbdStatistics::CloseFiles() {
-  for (int& descriptor : descriptors_) {
-    if (descriptor != kMissing) close(descriptor);
-    descriptor = kMissing;
-  }
-}
-
-void VbdStatistics::Close() {
-  CloseFiles();
-  is_held_ = false;
-  is_open_ = false;
 }
 
 }  // namespace xen_block_stats

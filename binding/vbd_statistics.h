@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -41,6 +43,24 @@ enum Column : unsigned {
   kColumns
 };
 
+// A set of columns: the bit 1 << column for each Column.
+using ColumnSet = unsigned;
+
+// All columns of a row.
+constexpr ColumnSet kAllColumns = (1u << kColumns) - 1;
+
+// Returns the counters that are read to fill these columns.
+CounterSet CountersOf(ColumnSet columns);
+
+// Sets the columns of a row that are not in the set to -1.
+template <typename Number>
+void ClearOthers(ColumnSet columns, Number* row) {
+  if (columns == kAllColumns) return;
+  for (unsigned column = 0; column < kColumns; ++column) {
+    if ((columns & (1u << column)) == 0) row[column] = -1;
+  }
+}
+
 // The names of the counters' files, in the order of Counter.
 std::array<const char*, kCounters> CounterFiles();
 
@@ -71,70 +91,66 @@ int ParseCounter(const char* text, size_t length, int64_t* value);
 // .../bus/xen-backend/devices.
 std::string StatisticsDirectory(const std::string& devices, uint32_t domid, uint32_t devid);
 
-// The statistics of one vbd. Open: its directory is known and can be read. Held: its files are
-// open, too, one descriptor each. Not thread-safe.
-class VbdStatistics {
+// A counter of descriptors that are open.
+using OpenCount = std::shared_ptr<std::atomic<size_t>>;
+
+// The open files of a vbd, one descriptor a counter. They never change, and can be read on every
+// thread. They are closed with the last reference.
+class VbdFiles {
  public:
-  // directory: see StatisticsDirectory().
-  explicit VbdStatistics(std::string directory);
-  ~VbdStatistics();
-  VbdStatistics(const VbdStatistics&) = delete;
-  VbdStatistics& operator=(const VbdStatistics&) = delete;
-
-  // Opens the directory and remembers its identity. With hold, also opens the counters' files and
-  // holds them, so that a read is one pread a counter; without it, each read opens what it needs.
-  // Fails if the directory is missing, with hold also if every file in it is.
-  Failure Open(bool hold = true);
-
-  // Opens and holds the files, if the directory is still the one that was opened; ENODEV if it is
-  // another. Changes nothing when the descriptors do not suffice (IsOutOfDescriptors), and closes
-  // after any other failure.
-  Failure Hold();
+  // Takes the descriptors over, and adds them to the count until they are closed. -1: no such file.
+  VbdFiles(const std::array<int, kCounters>& descriptors, OpenCount count);
+  ~VbdFiles();
+  VbdFiles(const VbdFiles&) = delete;
+  VbdFiles& operator=(const VbdFiles&) = delete;
 
   // Reads the wanted counters into their columns of the row, and leaves the other columns alone.
   // kRdSect and kWrSect also fill the columns of bytes. A counter that the kernel does not
-  // have is -1. A counter whose file the kernel is just making or removing is a failure (ENOENT).
-  // After a failure the content of the row is undefined. A removed device gives ENODEV or ENOENT
-  // from then on, also when another device has got the same name. A closed one gives EBADF.
+  // have is -1. A counter whose file the kernel was just making is a failure (ENOENT).
+  // After a failure the content of the row is undefined. A removed device gives ENODEV.
+  template <typename Number>
+  Failure Read(CounterSet wanted, Number* row) const;
+
+  // False if files may be missing because the kernel was still making the directory.
+  bool is_complete() const;
+
+ private:
+  const std::array<int, kCounters> descriptors_;
+  const OpenCount count_;
+};
+
+// The statistics directory of a vbd. A later directory of the same name, which is another vbd's, is
+// refused (ENODEV).
+class VbdDirectory {
+ public:
+  // path: see StatisticsDirectory().
+  explicit VbdDirectory(std::string path) : path_(std::move(path)) {}
+
+  // Returns whether the directory exists, and is the one that was opened before, if any.
+  Failure Check();
+
+  // Opens the files, and adds them to the count. Fails if every file is missing.
+  Failure OpenFiles(const OpenCount& count, std::shared_ptr<const VbdFiles>* files);
+
+  // Reads as VbdFiles::Read() does. Opens, reads and closes one file after the other, with two
+  // descriptors at a time. A removed device gives ENODEV or ENOENT from then on.
   template <typename Number>
   Failure Read(CounterSet wanted, Number* row);
 
-  // Closes all descriptors.
-  void Close();
-
-  bool is_open() const { return is_open_; }
-  bool is_held() const { return is_held_; }
-
  private:
-  // Opens the directory as an O_PATH descriptor, which the caller closes. Fails with ENODEV if it
-  // is not the directory that was opened before.
-  Failure OpenDirectory(int* directory);
-  // Opens those files of the directory that are not open.
-  Failure OpenMissing(int directory);
-  // Reads with the descriptors that are held.
-  template <typename Number>
-  Failure ReadHeld(CounterSet wanted, Number* row);
-  // Opens the directory for this read only.
-  template <typename Number>
-  Failure ReadUnheld(CounterSet wanted, Number* row);
-  // Opens, reads and closes one file after the other. A missing file is -1, unless it has existed
-  // or is in every kernel: then the kernel is making or removing the device.
+  // Opens the directory as an O_PATH descriptor, which the caller closes.
+  Failure Open(int* directory);
+  // Reads the files of the open directory. A missing file is -1, unless it has existed or is in
+  // every kernel: then the kernel is making or removing the device.
   template <typename Number>
   Failure ReadFiles(int directory, CounterSet wanted, Number* row);
-  void CloseFiles();
 
-  std::string directory_;
-  bool is_open_ = false;
-  bool is_held_ = false;
-  std::array<int, kCounters> descriptors_;
-  // The file system, the inode and the time of birth of the directory. A later directory of the
-  // same name is another vbd's.
+  std::string path_;
+  // The file system, the inode and the time of birth of the directory.
   using Identity = std::array<uint64_t, 5>;
   std::optional<Identity> identity_;
-  // The counters whose files have existed since Open().
+  // The counters whose files have existed.
   CounterSet seen_ = 0;
-  // False while files may be missing because the kernel is still making the directory.
-  bool is_complete_ = false;
 };
 
 }  // namespace xen_block_stats

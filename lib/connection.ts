@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { devicesDirectory } from './backends/blkback';
 import { Domain } from './domain';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
@@ -22,6 +23,12 @@ export interface ConnectOptions {
   sectorSize?: SectorSize | undefined;
   /** The timeout of a call that waits for xenstored, in milliseconds; default: 1000. */
   timeoutMs?: number | undefined;
+  /**
+   * The descriptor budget: how many files the disks and sets of this connection hold open, seven a disk.
+   * Beyond it, the disks that are read most often hold their files; each read of another disk opens and
+   * closes them. Default: half of what the process may have open.
+   */
+  maxOpenFiles?: number | undefined;
   /** The directory that contains `bus/xen-backend/devices`; default: `SYSFS_PATH`, else `/sys`. */
   sysfs?: string | undefined;
   /**
@@ -59,15 +66,22 @@ export function connect(options?: ConnectOptions): Connection {
     throw outOfRange('options.timeoutMs', `more than 0 and at most ${MAX_TIMEOUT_MS}`, timeoutMs);
   }
 
+  const maxOpenFiles = given.integer('maxOpenFiles', 0);
+
   const native = loadNative();
+  const vbds = new native.VbdPool(
+    devicesDirectory(settings.sysfs),
+    maxOpenFiles ?? Math.floor(native.openFilesLimit() / 2),
+  );
   const xenstore = new XenstoreClient({ native, ...settings });
   try {
     // xenstored resolves a relative path in /local/domain/<domid> of the requesting domain
     const [own] = xenstore.query().read(['domid']);
     const ownDomid = /^[0-9]{1,5}$/.test(own ?? '') ? Number(own) : 0;
-    return new Connection({ native, ...settings, ownDomid }, xenstore);
+    return new Connection({ native, vbds, ...settings, ownDomid }, xenstore);
   } catch (error) {
     xenstore.close();
+    vbds.close();
     throw error;
   }
 }
@@ -148,6 +162,7 @@ export class Connection {
     this.#xenstore.close();
     for (const set of this.#sets) set.deref()?.close();
     for (const domid of this.#domains.keys()) this.#forget(domid);
+    this.#host.vbds.close();
   }
 
   [Symbol.dispose](): void {

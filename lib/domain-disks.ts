@@ -1,4 +1,4 @@
-import { devicesDirectory, statisticsError } from './backends/blkback';
+import { statisticsError } from './backends/blkback';
 import { Disk, checkReadable, type DiskOwner } from './disk';
 import { devidOf } from './disk-name';
 import { XenError } from './errors';
@@ -128,8 +128,8 @@ export class DomainDisks implements DiskOwner {
   }
 
   #openVbd(devid: number): OpenedVbd {
-    const { native, sysfs } = this.#host;
-    return new OpenedVbd(new native.Vbd(devicesDirectory(sysfs), this.#nodes.domid, devid));
+    const { native, vbds } = this.#host;
+    return new OpenedVbd(new native.Vbd(vbds, this.#nodes.domid, devid));
   }
 
   /**

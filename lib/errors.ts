@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /**
  * The `code` of a {@link XenError}: a stable string that identifies the kind of error.
  *
@@ -90,5 +92,19 @@ export function outOfRange(argument: string, expected: string, actual: unknown):
       `The value of "${argument}" is out of range. It must be ${expected}. Received ${String(actual)}`,
     ),
     { code: 'ERR_OUT_OF_RANGE' },
+  );
+}
+
+/** Creates a TypeError like Node's own, with the code `ERR_INVALID_ARG_VALUE` and the argument's name. */
+export function invalidValue(
+  argument: string,
+  known: readonly string[],
+  actual: unknown,
+): TypeError {
+  return Object.assign(
+    new TypeError(
+      `The argument "${argument}" must be one of: ${known.join(', ')}. Received ${inspect(actual)}`,
+    ),
+    { code: 'ERR_INVALID_ARG_VALUE' },
   );
 }

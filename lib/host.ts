@@ -1,9 +1,11 @@
 import type { SectorSize } from './libvirt/sector-size';
-import type { Native } from './native';
+import type { Native, VbdPool } from './native';
 
 /** The addon and the settings that the objects of one connection share. */
 export interface Host {
   readonly native: Native;
+  /** The open vbds of the connection. */
+  readonly vbds: VbdPool;
   /** The directory that contains `bus/xen-backend/devices`. */
   readonly sysfs: string;
   /** The path of xenstored's socket; undefined: libxenstore's default. */

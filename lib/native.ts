@@ -5,9 +5,15 @@ import { XenError } from './errors';
 /** An encoded reason why the counters of a vbd were not read, or 0: see {@link decodeFailure}. */
 export type VbdFailure = number;
 
-/** The statistics of one vbd (binding/vbd_statistics.h). */
+/** The open vbds of a connection, within one descriptor budget (binding/vbd_pool.h). */
+export interface VbdPool {
+  /** Closes the descriptors of the pool itself. Vbds can still be read. */
+  close(): void;
+}
+
+/** The statistics of one vbd (binding/vbd_pool.h). */
 export interface Vbd {
-  /** Opens the counters' files, which stay open. */
+  /** Opens the vbd. Its files stay open while the budget has room for them. */
   open(): VbdFailure;
   /**
    * Reads counters into a row of an array, each at its {@link Column}. Writes nothing if a counter cannot
@@ -23,7 +29,7 @@ export interface Vbd {
 
 /** The statistics of many vbds, a row each (binding/vbd_set.h). A vbd is a pair of domid and devid. */
 export interface VbdSet {
-  /** Opens vbds as candidates for the next `assign`, except those whose row can be read. */
+  /** Opens vbds as candidates for the next `assign`. */
   prepare(vbds: Uint32Array): void;
   /** Closes prepared vbds. Ignores those that are not prepared. */
   discard(vbds: Uint32Array): void;
@@ -96,10 +102,14 @@ export interface NativeXenstoreClient {
 
 /** The exports of binding/addon.cc. */
 export interface Native {
-  /** `devices`: the path of the directory `bus/xen-backend/devices` in sysfs. */
-  readonly Vbd: new (devices: string, domid: number, devid: number) => Vbd;
-  /** `maxOpenFiles`: the descriptor budget. */
-  readonly VbdSet: new (devices: string, maxOpenFiles: number) => VbdSet;
+  /**
+   * `devices`: the path of the directory `bus/xen-backend/devices` in sysfs; `maxOpenFiles`: the descriptor
+   * budget.
+   */
+  readonly VbdPool: new (devices: string, maxOpenFiles: number) => VbdPool;
+  readonly Vbd: new (pool: VbdPool, domid: number, devid: number) => Vbd;
+  /** `columns`: the columns that are read, a bit for each {@link Column}. */
+  readonly VbdSet: new (pool: VbdPool, columns: number) => VbdSet;
   /** `notify` is called when `take` has events to return. `watch`, `unwatch` and `post` need it. */
   readonly XenstoreClient: new (
     socket: string | undefined,

@@ -1,4 +1,4 @@
-import { invalidType, outOfRange } from './errors';
+import { invalidType, invalidValue, outOfRange } from './errors';
 
 /**
  * Reads and checks the options of a call. Reads each option once, and only the object's own properties,
@@ -54,6 +54,22 @@ export class Options {
         ? `an integer from ${min}`
         : `an integer from ${min} to ${max}`;
     throw outOfRange(`options.${name}`, range, value);
+  }
+
+  /**
+   * Returns an array of known names.
+   *
+   * @throws TypeError `ERR_INVALID_ARG_VALUE` if one of them is not known, or if there are none.
+   */
+  subset<T extends string>(name: string, known: readonly T[]): readonly T[] | undefined {
+    const value = this.any(name);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value)) throw invalidType(`options.${name}`, 'an array', value);
+    if (value.length === 0) throw invalidValue(`options.${name}`, known, 'none');
+    for (const it of value) {
+      if (!known.includes(it as T)) throw invalidValue(`options.${name}`, known, it);
+    }
+    return value as T[];
   }
 
   /**

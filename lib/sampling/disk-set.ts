@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
-import { devicesDirectory, statisticsError } from '../backends/blkback';
+import { statisticsError } from '../backends/blkback';
 import { DISK_COLUMNS, isReadable, toStats, type DiskStats } from '../disk';
 import type { XenError } from '../errors';
 import type { Host } from '../host';
@@ -21,11 +21,8 @@ export interface DiskSetOptions {
   filter?: ((disk: DiskInfo) => boolean) | undefined;
   /** Whether counters are bigints. Numbers, the default, are rounded above 2^53. */
   bigint?: boolean | undefined;
-  /**
-   * The descriptor budget of the set; a disk needs seven descriptors. Default: three quarters of what the
-   * process may have open. Disks beyond the budget are read through files that each sample opens and closes.
-   */
-  maxOpenFiles?: number | undefined;
+  /** The counters that are read; default: all. The columns of the others are -1. Each costs one `pread` a disk. */
+  counters?: readonly (keyof DiskStats)[] | undefined;
 }
 
 /** A disk of a set, with its result in the last sample. */
@@ -86,12 +83,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   /** @internal */
   constructor(host: Host, options: unknown) {
     super();
-    const { native, sysfs } = host;
     const given = new Options(options);
     const filter = given.function('filter') as ((disk: DiskInfo) => boolean) | undefined;
     const bigint = given.boolean('bigint') ?? false;
-    const maxOpenFiles =
-      given.integer('maxOpenFiles', 0) ?? Math.floor(native.openFilesLimit() * 0.75);
+    const columns = given.subset('counters', DISK_COLUMNS) ?? DISK_COLUMNS;
     this.#host = host;
     this.#newValues = (rows) =>
       (bigint
@@ -99,7 +94,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
         : new Float64Array(rows * ROW_LENGTH).fill(-1)) as SetValues<N>;
     this.#values = this.#newValues(0);
     this.#previous = this.#newValues(0);
-    const vbds = new native.VbdSet(devicesDirectory(sysfs), maxOpenFiles);
+    const bits = columns.reduce((set, column) => set | (1 << Column[column]), 0);
+    const vbds = new host.native.VbdSet(host.vbds, bits);
     this.#vbds = vbds;
     this.#watch = new DiskWatch(
       host,

@@ -217,7 +217,7 @@ test('unclosed connections, disks and sets are released when they are collected'
       xen.domain('web1').disk('xvda').read();
       xen.domain('web1').blockStats('');
       (await xen.diskSet()).on('add', () => undefined).sample();
-      const set = await xen.diskSet({ bigint: true, maxOpenFiles: 0 });
+      const set = await xbs.connect({ ...options, maxOpenFiles: 0 }).diskSet({ bigint: true });
       for (const { disk } of set.sample()) disk.info;
     };
     (async () => {
@@ -325,7 +325,7 @@ test('children inherit no descriptor', async () => {
     const xen = xbs.connect(options);
     xen.domain('web1').disk('xvda').read();
     (await xen.diskSet()).sample();
-    (await xen.diskSet({ maxOpenFiles: 2 })).sample();
+    (await xbs.connect({ ...options, maxOpenFiles: 2 }).diskSet()).sample();
     const opened = own().filter((fd) => !before.includes(fd));
     const inherited = opened.filter((fd) => {
       const flags = /^flags:\\s*(\\d+)/m.exec(readFileSync('/proc/self/fdinfo/' + fd, 'utf8'))[1];

@@ -105,7 +105,7 @@ describe('a connection', () => {
     const before = descriptors();
     const second = connect(host.connectOptions);
     second.domain('web1').disk('xvda').read();
-    expect(descriptors() - before).toBe(9); // seven counters, a socket, and the eventfd that wakes its thread
+    expect(descriptors() - before).toBe(11); // seven counters, a reserve of two, a socket, and the eventfd that wakes its thread
     second.close();
     expect(descriptors()).toBe(before);
   });

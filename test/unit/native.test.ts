@@ -15,7 +15,7 @@ import {
  * does not.
  */
 
-const { Vbd, columns, counterFiles } = loadNative();
+const { Vbd, VbdPool, columns, counterFiles } = loadNative();
 const counters = Object.entries(Counter);
 
 describe('Column', () => {
@@ -45,7 +45,7 @@ describe('Counter', () => {
   });
 
   test.each(counters)('%s selects the file and the columns of its name', (name, counter) => {
-    const vbd = new Vbd(devices, 1, 51712);
+    const vbd = new Vbd(new VbdPool(devices, 100), 1, 51712);
     const row = new Float64Array(ROW_LENGTH).fill(NaN);
     expect(vbd.open()).toBe(0);
     expect(vbd.read(row, counter, 0)).toBe(0);
@@ -70,7 +70,7 @@ describe('decodeFailure', () => {
   });
 
   test('gives no file for the directory', () => {
-    const vbd = new Vbd('/nonexistent', 1, 51712);
+    const vbd = new Vbd(new VbdPool('/nonexistent', 100), 1, 51712);
     expect(decodeFailure(vbd.open())).toEqual({ errno: ENOENT, file: undefined });
   });
 });
