@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 
+#include "js_recorder.h"
 #include "js_vbd.h"
 #include "js_vbd_pool.h"
 #include "js_vbd_set.h"
@@ -31,6 +32,7 @@ Napi::Array ToValue(Napi::Env env, const std::array<const char*, length>& names)
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports["Recorder"] = JsRecorder::Define(env);
   exports["Vbd"] = JsVbd::Define(env);
   exports["VbdPool"] = JsVbdPool::Define(env);
   exports["VbdSet"] = JsVbdSet::Define(env);

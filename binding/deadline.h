@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <cmath>
+#include <cstdint>
 #include <ctime>
 #include <mutex>
 
@@ -33,6 +34,19 @@ struct Deadline {
     const timespec now = Now();
     return static_cast<double>(time.tv_sec - now.tv_sec) * 1000 +
            static_cast<double>(time.tv_nsec - now.tv_nsec) / 1e6;
+  }
+
+  // Returns the time of this many nanoseconds on the clock.
+  static Deadline At(int64_t nanoseconds) {
+    return Deadline(timespec{static_cast<time_t>(nanoseconds / 1000000000),
+                             static_cast<long>(nanoseconds % 1000000000)},
+                    0);
+  }
+
+  // Returns the time of CLOCK_MONOTONIC, in nanoseconds.
+  static int64_t NowNanoseconds() {
+    const timespec now = Now();
+    return now.tv_sec * int64_t{1000000000} + now.tv_nsec;
   }
 
   // Returns the time of CLOCK_MONOTONIC.

@@ -1,8 +1,8 @@
 #include "js_vbd_set.h"
 
-#include <ctime>
 #include <vector>
 
+#include "deadline.h"
 #include "js_vbd_pool.h"
 #include "typed_array.h"
 
@@ -18,13 +18,6 @@ std::vector<VbdSet::Key> ToKeys(const Napi::Value& value) {
     keys.emplace_back(array[i], array[i + 1]);
   }
   return keys;
-}
-
-// Returns the time of CLOCK_MONOTONIC.
-int64_t MonotonicNanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1000000000} + now.tv_nsec;
 }
 
 }  // namespace
@@ -48,7 +41,7 @@ void JsVbdSet::Prepare(const Napi::CallbackInfo& info) { set_.Prepare(ToKeys(inf
 void JsVbdSet::Discard(const Napi::CallbackInfo& info) { set_.Discard(ToKeys(info[0])); }
 
 Napi::Value JsVbdSet::Assign(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(set_.Assign(ToKeys(info[0]))));
+  return Napi::Number::New(info.Env(), set_.Assign(ToKeys(info[0])));
 }
 
 Napi::Value JsVbdSet::Sample(const Napi::CallbackInfo& info) {
@@ -61,7 +54,7 @@ Napi::Value JsVbdSet::Sample(const Napi::CallbackInfo& info) {
   const bool has_room = set_.size() == 0 || (failures != nullptr && (doubles || integers));
   if (!has_room || clock == nullptr) return Napi::Number::New(info.Env(), -1);
   clock[1] = clock[0];
-  clock[0] = MonotonicNanoseconds();
+  clock[0] = Deadline::NowNanoseconds();
   const size_t failed =
       integers != nullptr ? set_.Sample(integers, failures) : set_.Sample(doubles, failures);
   return Napi::Number::New(info.Env(), static_cast<double>(failed));

@@ -14,6 +14,9 @@ class JsVbdSet : public Napi::ObjectWrap<JsVbdSet> {
 
   explicit JsVbdSet(const Napi::CallbackInfo& info);
 
+  // Returns the set of a JavaScript object of this class.
+  static VbdSet& From(const Napi::Value& value) { return Unwrap(value.As<Napi::Object>())->set_; }
+
  private:
   void Prepare(const Napi::CallbackInfo& info);
   void Discard(const Napi::CallbackInfo& info);

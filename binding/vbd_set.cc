@@ -14,7 +14,7 @@ void VbdSet::Discard(const std::vector<Key>& vbds) {
   for (const Key& key : vbds) prepared_.erase(key);
 }
 
-size_t VbdSet::Assign(const std::vector<Key>& rows) {
+uint32_t VbdSet::Assign(const std::vector<Key>& rows) {
   std::vector<Row> next;
   next.reserve(rows.size());
   auto old = rows_.begin();
@@ -22,17 +22,26 @@ size_t VbdSet::Assign(const std::vector<Key>& rows) {
     while (old != rows_.end() && old->key < key) ++old;
     const auto prepared = prepared_.find(key);
     if (prepared != prepared_.end()) {
-      next.push_back({key, std::move(prepared->second)});
+      next.push_back({key, prepared->second});
     } else if (old != rows_.end() && old->key == key) {
-      next.push_back(std::move(*old));
+      next.push_back(*old);
     } else {
       next.push_back({key, nullptr});
     }
   }
+  const bool is_same =
+      std::equal(next.begin(), next.end(), rows_.begin(), rows_.end(),
+                 [](const Row& a, const Row& b) { return a.key == b.key && a.vbd == b.vbd; });
   rows_ = std::move(next);
   prepared_.clear();
-  return static_cast<size_t>(std::count_if(
-      rows_.begin(), rows_.end(), [](const Row& row) { return !row.vbd || !row.vbd->is_open(); }));
+  if (is_same) return generation_;
+  ++generation_;
+  for (auto it = recorders_.begin(); it != recorders_.end();) {
+    const std::shared_ptr<Recorder> recorder = it->lock();
+    if (recorder) recorder->Replace(RecordedRows());
+    it = recorder ? std::next(it) : recorders_.erase(it);
+  }
+  return generation_;
 }
 
 template <typename Number>
@@ -53,7 +62,29 @@ size_t VbdSet::Sample(Number* values, uint32_t* failures) {
 template size_t VbdSet::Sample(double*, uint32_t*);
 template size_t VbdSet::Sample(int64_t*, uint32_t*);
 
+std::shared_ptr<Recorder> VbdSet::Record(int64_t interval, size_t capacity) {
+  std::shared_ptr<Recorder> recorder =
+      Recorder::Start(RecordedRows(), columns_, interval, capacity);
+  if (recorder) recorders_.push_back(recorder);
+  return recorder;
+}
+
+Recorder::Rows VbdSet::RecordedRows() const {
+  Recorder::Rows recorded{generation_};
+  for (const Row& row : rows_) {
+    if (row.vbd) {
+      recorded.sources.push_back({row.vbd->files(), row.vbd->directory(), row.vbd->is_open()});
+    } else {
+      recorded.sources.push_back({nullptr, VbdDirectory(""), false});
+    }
+  }
+  return recorded;
+}
+
 void VbdSet::Close() {
+  for (const std::weak_ptr<Recorder>& recorder : recorders_) {
+    if (const auto it = recorder.lock()) it->Stop();
+  }
   rows_.clear();
   prepared_.clear();
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "recorder.h"
 #include "vbd_pool.h"
 
 namespace xen_block_stats {
@@ -30,8 +31,8 @@ class VbdSet {
 
   // Replaces the rows, and closes the vbds that have none afterwards. rows: vbds in ascending
   // order. Takes a prepared vbd, or the row that the vbd has already; otherwise the row is not open
-  // (ENOENT). Returns how many rows are not open.
-  size_t Assign(const std::vector<Key>& rows);
+  // (ENOENT). Returns the generation of the rows: another number if one of them has changed.
+  uint32_t Assign(const std::vector<Key>& rows);
 
   // The number of rows.
   size_t size() const { return rows_.size(); }
@@ -42,7 +43,10 @@ class VbdSet {
   template <typename Number>
   size_t Sample(Number* values, uint32_t* failures);
 
-  // Removes all rows.
+  // Starts a recorder of the rows, as Recorder::Start() does.
+  std::shared_ptr<Recorder> Record(int64_t interval, size_t capacity);
+
+  // Removes all rows, and stops the recorders.
   void Close();
 
  private:
@@ -51,10 +55,15 @@ class VbdSet {
     std::shared_ptr<Vbd> vbd;  // null if it was never open
   };
 
+  // Returns the rows, as a recorder reads them.
+  Recorder::Rows RecordedRows() const;
+
   const std::shared_ptr<VbdPool> pool_;
   const ColumnSet columns_;
   const CounterSet counters_;
   std::vector<Row> rows_;
+  uint32_t generation_ = 0;
+  std::vector<std::weak_ptr<Recorder>> recorders_;
   std::map<Key, std::shared_ptr<Vbd>> prepared_;
 };
 

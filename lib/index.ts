@@ -14,7 +14,9 @@ export type {
   DiskSetOptions,
   SetValues,
 } from './sampling/disk-set';
+export { peaks, type DiskPeaks, type Peak } from './sampling/peaks';
 export type { DiskRates } from './sampling/rates';
+export type { RecordedSamples, Recorder, RecorderOptions } from './sampling/recorder';
 export { DISK_COLUMNS, type Disk, type DiskStats } from './disk';
 export type { DiskInfo } from './xenstore/disks';
 export type { DiskDriver, DiskKind } from './xenstore/backend-kinds';

@@ -33,7 +33,10 @@ export interface VbdSet {
   prepare(vbds: Uint32Array): void;
   /** Closes prepared vbds. Ignores those that are not prepared. */
   discard(vbds: Uint32Array): void;
-  /** Replaces the rows, and closes the vbds that have none afterwards. Returns how many rows are not open. */
+  /**
+   * Replaces the rows, and closes the vbds that have none afterwards. Returns the generation of the rows:
+   * another number if one of them has changed.
+   */
   assign(vbds: Uint32Array): number;
   /**
    * Reads all rows.
@@ -46,6 +49,36 @@ export interface VbdSet {
   sample(values: Float64Array | BigInt64Array, failures: Uint32Array, clock: BigInt64Array): number;
   /** Closes all files and removes all rows. */
   close(): void;
+}
+
+/** Frames of the same rows, that a recorder has taken. */
+export interface RecordedRun {
+  /** What `VbdSet.assign` returned for the rows; 0 before its first call. */
+  readonly generation: number;
+  /** The time of each frame, in nanoseconds on the clock of `process.hrtime`. */
+  readonly timestamps: BigInt64Array<ArrayBuffer>;
+  /** The frames, one after the other, each of a row for each vbd. */
+  readonly values: Float64Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>;
+}
+
+/** Samples a set of vbds on a thread (binding/recorder.h). */
+export interface NativeRecorder {
+  /**
+   * Starts the thread. The other methods need that.
+   *
+   * @param interval - nanoseconds.
+   * @param capacity - the number of frames that are kept until they are taken.
+   * @returns an errno: 0, ENOMEM or EAGAIN.
+   */
+  start(set: VbdSet, interval: number, capacity: number): number;
+  /** Returns the frames since the last call. */
+  take(bigint: boolean): RecordedRun[];
+  /** Returns the number of ticks that came too late. */
+  missed(): number;
+  /** Returns the number of frames that were overwritten before they were taken. */
+  overwritten(): number;
+  /** Ends the thread. Frames can still be taken. */
+  stop(): void;
 }
 
 /** An operation that xenstored is requested to do for each path. */
@@ -108,6 +141,7 @@ export interface Native {
    */
   readonly VbdPool: new (devices: string, maxOpenFiles: number) => VbdPool;
   readonly Vbd: new (pool: VbdPool, domid: number, devid: number) => Vbd;
+  readonly Recorder: new () => NativeRecorder;
   /** `columns`: the columns that are read, a bit for each {@link Column}. */
   readonly VbdSet: new (pool: VbdPool, columns: number) => VbdSet;
   /** `notify` is called when `take` has events to return. `watch`, `unwatch` and `post` need it. */

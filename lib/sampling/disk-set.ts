@@ -12,6 +12,7 @@ import { closedError } from '../xenstore/watching-client';
 import { toKeys } from './disk-scanner';
 import { DiskWatch, throwUncaught } from './disk-watch';
 import { ratesBetween, type DiskRates } from './rates';
+import { Recorder, type RecordedSamples, type RecorderOptions } from './recorder';
 
 /** The options of {@link Connection.diskSet}. */
 export interface DiskSetOptions {
@@ -67,6 +68,11 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   #disks: readonly DiskInfo[] = Object.freeze([]);
   #unsupported: readonly DiskInfo[] = Object.freeze([]);
   #generation = 0;
+  /** The generation of the rows in the addon, which also changes when a disk is opened again. */
+  #nativeGeneration = 0;
+  /** The recorders. The references are weak, so that an unused recorder can be collected. */
+  readonly #recorders = new Set<WeakRef<Recorder<N>>>();
+  readonly #bigint: boolean;
   #values: SetValues<N>;
   /** The values of the previous sample, for rates. */
   #previous: SetValues<N>;
@@ -88,6 +94,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     const bigint = given.boolean('bigint') ?? false;
     const columns = given.subset('counters', DISK_COLUMNS) ?? DISK_COLUMNS;
     this.#host = host;
+    this.#bigint = bigint;
     this.#newValues = (rows) =>
       (bigint
         ? new BigInt64Array(rows * ROW_LENGTH).fill(-1n)
@@ -203,7 +210,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     setAll(this.#previous, this.#values);
     this.#errors = undefined;
     this.#failed = this.#vbds.sample(this.#values, this.#failures, this.#clock);
-    if (this.#failed > 0) this.#rescanFailed();
+    if (this.#failed > 0) this.#rescan(this.#disks.filter((_, i) => this.#failures[i] !== 0));
     return this;
   }
 
@@ -232,6 +239,32 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
         ? ratesBetween(previous, values, i * ROW_LENGTH, seconds)
         : undefined,
     );
+  }
+
+  /**
+   * Starts a recorder, which samples the disks of this set on a thread of its own, and follows its rows.
+   * `sample()` can be used beside it. Closing the set stops it.
+   *
+   * @throws {@link XenError} `ERR_XEN_CLOSED`; RangeError `ERR_OUT_OF_RANGE`; Error
+   * `ERR_MEMORY_ALLOCATION_FAILED` without memory for so many samples, `EAGAIN` without a thread.
+   */
+  record(options: RecorderOptions): Recorder<N> {
+    if (this.#isClosed) throw closedError();
+    const { native } = this.#host;
+    const recorder = new Recorder<N>(native, this.#vbds, this, this.#bigint, options);
+    recorder.update(this.#nativeGeneration, this.#disks);
+    this.#recorders.add(new WeakRef(recorder));
+    return recorder;
+  }
+
+  /**
+   * Scans the domains of disks that a recorder could not read in its last sample.
+   *
+   * @internal
+   */
+  onTake({ disks, timestamps, values }: RecordedSamples<number | bigint>): void {
+    const first = (timestamps.length - 1) * disks.length;
+    this.#rescan(disks.filter((_, i) => !isFilled(values, first + i)));
   }
 
   /** Keeps the process alive until {@link DiskSet.unref} or {@link DiskSet.close} is called. */
@@ -282,10 +315,18 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     const added = disks.filter(({ backend }) => !rows.has(backend));
     const kept = new Set(disks.map(({ backend }) => backend));
     const removed = this.#disks.filter(({ backend }) => !kept.has(backend));
-    this.#vbds.assign(toKeys(disks));
-    if (isEqual(disks, this.#disks)) return;
-    this.#disks = Object.freeze(disks);
-    this.#errors = undefined;
+    this.#nativeGeneration = this.#vbds.assign(toKeys(disks));
+    const isSame = isEqual(disks, this.#disks);
+    if (!isSame) {
+      this.#disks = Object.freeze(disks);
+      this.#errors = undefined;
+    }
+    for (const ref of this.#recorders) {
+      const recorder = ref.deref();
+      if (recorder === undefined) this.#recorders.delete(ref);
+      recorder?.update(this.#nativeGeneration, this.#disks);
+    }
+    if (isSame) return;
     if (added.length === 0 && removed.length === 0) return;
 
     const values = this.#newValues(disks.length);
@@ -329,10 +370,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /** Scans the domains of failed disks, which reopens them: no watch event reports that the kernel made the files. */
-  #rescanFailed(): void {
-    if (this.timestamp - this.#lastRescan < RESCAN_NS) return;
-    this.#lastRescan = this.timestamp;
-    const failed = this.#disks.filter((_, i) => this.#failures[i] !== 0);
+  #rescan(failed: readonly DiskInfo[]): void {
+    const now = process.hrtime.bigint();
+    if (failed.length === 0 || this.#isClosed || now - this.#lastRescan < RESCAN_NS) return;
+    this.#lastRescan = now;
     this.#watch.scan(failed.map(({ domid }) => domid));
   }
 

@@ -1,0 +1,73 @@
+import type { DiskStats } from '../disk';
+import { Options } from '../options';
+import { outOfRange } from '../errors';
+import type { DiskInfo } from '../xenstore/disks';
+import type { RecordedSamples } from './recorder';
+
+/** The highest rate of a counter. */
+export interface Peak {
+  /** The increase of the counter a second. */
+  readonly perSecond: number;
+  /** The time at which the window began, in nanoseconds on the clock of `process.hrtime.bigint()`. */
+  readonly timestamp: bigint;
+}
+
+/** The highest rates of a disk, by column. */
+export interface DiskPeaks {
+  readonly disk: DiskInfo;
+  /** Undefined for a column that has no two values: of a counter that was not read or does not exist. */
+  readonly peaks: Readonly<Record<keyof DiskStats, Peak | undefined>>;
+}
+
+/**
+ * Finds, for each disk, the highest rate of each column over any window of a length within recorded samples,
+ * and when it was. A window begins and ends with a sample, as near to the length as the interval permits; none
+ * is longer than the samples. Windows in which the counter went backwards do not count.
+ *
+ * @param options.windowMs - the length, in milliseconds.
+ * @throws RangeError `ERR_OUT_OF_RANGE`.
+ */
+export function peaks(
+  samples: RecordedSamples<number | bigint>,
+  options: { windowMs: number },
+): DiskPeaks[] {
+  const windowMs = new Options(options).number('windowMs') ?? NaN;
+  if (!(windowMs > 0)) throw outOfRange('options.windowMs', 'more than 0', windowMs);
+  const { disks, columns, values } = samples;
+  const windows = toWindows(samples.timestamps, windowMs * 1e6);
+  const peakOf = (index: number): Peak | undefined => {
+    const at = (sample: number) => values[sample * disks.length * columns.length + index] ?? -1;
+    let peak: { perSecond: number; from: number } | undefined;
+    for (const { from, to, seconds } of windows) {
+      const [before, after] = [at(from), at(to)];
+      if (before < 0 || after < before) continue;
+      // bigints are converted after the subtraction, so that large counters keep their precision
+      const increase =
+        typeof after === 'bigint' ? Number(after - BigInt(before)) : after - Number(before);
+      const perSecond = increase / seconds;
+      if (peak === undefined || perSecond > peak.perSecond) peak = { perSecond, from };
+    }
+    return peak && { perSecond: peak.perSecond, timestamp: samples.timestamps[peak.from] ?? 0n };
+  };
+  return disks.map((disk, row) => {
+    const entries = columns.map((name, i) => [name, peakOf(row * columns.length + i)]);
+    return { disk, peaks: Object.fromEntries(entries) as DiskPeaks['peaks'] };
+  });
+}
+
+/** Returns for each sample the window that ends with it: to half an interval, it has the length. */
+function toWindows(timestamps: BigInt64Array, length: number) {
+  const start = timestamps[0] ?? 0n;
+  const times = Array.from(timestamps, (time) => Number(time - start));
+  const interval = (times.at(-1) ?? 0) / Math.max(1, times.length - 1);
+  const windows: { from: number; to: number; seconds: number }[] = [];
+  let from = 0;
+  for (let to = 1; to < times.length; to++) {
+    const span = () => (times[to] ?? 0) - (times[from + 1] ?? 0);
+    while (from + 1 < to && span() >= length - interval / 2) from += 1;
+    const nanoseconds = (times[to] ?? 0) - (times[from] ?? 0);
+    if (nanoseconds >= length - interval / 2)
+      windows.push({ from, to, seconds: nanoseconds / 1e9 });
+  }
+  return windows;
+}
