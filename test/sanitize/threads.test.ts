@@ -7,8 +7,8 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RealXenstored } from '../support/real-xenstored';
-import { execFileSync, spawn } from '../support/child-process';
-import { ROOT } from '../support/paths';
+import { spawn } from '../support/child-process';
+import { buildDriver } from './build-driver';
 
 /*
  * Runs client_driver.cc, which has many clients of xenstored, with the sanitizers, while the real
@@ -31,21 +31,7 @@ afterAll(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Builds client_driver.cc with these sanitizers (of `-fsanitize`), and returns the program's path. */
-function build(sanitizers: string): string {
-  const program = join(directory, `client_driver-${sanitizers}`);
-  const flags = ['-std=c++17', '-g', '-O1', '-pthread', `-fsanitize=${sanitizers}`];
-  const sources = [
-    'test/sanitize/client_driver.cc',
-    'binding/xenstore_client.cc',
-    'binding/xenstore_session.cc',
-    'binding/socket_variable.cc',
-    'binding/libxenstore.cc',
-    'binding/thread.cc',
-  ];
-  execFileSync('g++', [...flags, '-o', program, ...sources, '-ldl'], { cwd: ROOT });
-  return program;
-}
+const SOURCES = ['xenstore_client', 'xenstore_session', 'socket_variable', 'libxenstore', 'thread'];
 
 /** A run of client_driver.cc. Each command resolves to the number of requests with each outcome, as text. */
 class ClientDriver {
@@ -140,7 +126,7 @@ describe.each([
   };
 
   beforeAll(async () => {
-    program = build(sanitizers);
+    program = buildDriver('client_driver', SOURCES, sanitizers, directory);
     await start();
   }, TIMEOUT_MS);
   afterAll(() => xenstored.stop());

@@ -24,7 +24,8 @@ function nameOf(index: number): string {
   return diskName(51712 + 16 * (index % 16) + (index >> 4));
 }
 
-function numberOf({ source }: DiskInfo): number {
+/** Returns the number of a disk that {@link makeDisks} has made. */
+export function numberOf({ source }: DiskInfo): number {
   return Number(/-(\d+)$/.exec(source ?? '')?.[1]);
 }
 
