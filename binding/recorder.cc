@@ -53,7 +53,7 @@ Recorder::Recorder(Rows rows, ColumnSet columns, int64_t interval, size_t capaci
 
 void Recorder::Replace(Rows rows) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  next_ = std::move(rows);
+  if (!is_stopped_) next_ = std::move(rows);
 }
 
 std::vector<Recorder::Slice> Recorder::Take() {
@@ -91,6 +91,7 @@ uint64_t Recorder::overwritten() {
 void Recorder::Stop() {
   const std::lock_guard<std::mutex> lock(mutex_);
   is_stopped_ = true;
+  next_.reset();  // closes their files also if the thread has not had its first tick
   changed_.Notify();
 }
 

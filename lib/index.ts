@@ -7,13 +7,8 @@ export type {
   Domain,
 } from './domain';
 export type { SkippedDisk } from './domain-disks';
-export type {
-  DiskSample,
-  DiskSet,
-  DiskSetEvents,
-  DiskSetOptions,
-  SetValues,
-} from './sampling/disk-set';
+export type { DiskSample, DiskSet, DiskSetEvents, DiskSetOptions } from './sampling/disk-set';
+export type { SetValues } from './native';
 export { peaks, type DiskPeaks, type Peak } from './sampling/peaks';
 export type { DiskRates } from './sampling/rates';
 export type { RecordedSamples, Recorder, RecorderOptions } from './sampling/recorder';

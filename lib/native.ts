@@ -192,6 +192,9 @@ export type Row<N extends number | bigint> = Readonly<
   Record<(typeof Column)[keyof typeof Column], N>
 >;
 
+/** The type of the array of a set's counters. */
+export type SetValues<N extends number | bigint> = N extends bigint ? BigInt64Array : Float64Array;
+
 /** Rows that all reads share: a caller copies the numbers before any other code runs. */
 export const NUMBERS = new Float64Array(ROW_LENGTH) as Float64Array & Row<number>;
 export const BIGINTS = new BigInt64Array(ROW_LENGTH) as BigInt64Array & Row<bigint>;

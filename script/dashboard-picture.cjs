@@ -149,7 +149,7 @@ async function main() {
   const command = join(root, 'dist/xen-block-stats.js');
   const exporter = await start(
     process.execPath,
-    [command, 'serve', '--demo', '--listen', '127.0.0.1:0'],
+    [command, 'serve', '--demo', '--peaks', '10ms', '--listen', '127.0.0.1:0'],
     {
       text: /http:\/\/(\S+)/,
     },

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { DiskSet } from '..';
 import { MetricsText, type MetricsOptions } from '../metrics/prometheus';
+import type { PeakGauges } from './peak-gauges';
 import { formatProcessMetrics } from './process-metrics';
 
 const PAGE = `<!DOCTYPE html>
@@ -39,15 +40,24 @@ const text = (body: string, status = 200, type = 'text/plain; charset=utf-8'): C
   return { status, type, body: Buffer.from(body) };
 };
 
-/** Handles the requests to the exporter of a set. */
-export function handleRequests(set: DiskSet, options: MetricsOptions): RequestListener {
+/** Handles the requests to the exporter of a set, with gauges of peaks if there are any. */
+export function handleRequests(
+  set: DiskSet,
+  options: MetricsOptions,
+  peaks?: PeakGauges,
+): RequestListener {
   const metrics = new MetricsText(set, options);
   const paths = new Map<string, () => Content>([
     ['/', () => text(PAGE, 200, 'text/html; charset=utf-8')],
     [
       '/metrics',
       () => {
-        const body = Buffer.concat([metrics.scrape(), formatProcessMetrics()]);
+        const parts = [
+          metrics.scrape(),
+          ...(peaks ? [peaks.format()] : []),
+          formatProcessMetrics(),
+        ];
+        const body = Buffer.concat(parts);
         return { status: 200, type: MetricsText.contentType, body };
       },
     ],

@@ -13,6 +13,7 @@ const MODULES = new Map([
   ['list', () => require('./list') as CommandModule],
   ['stat', () => require('./stat/stat') as CommandModule],
   ['top', () => require('./top/top') as CommandModule],
+  ['record', () => require('./record/record') as CommandModule],
   ['devid', () => require('./devid') as CommandModule],
   ['serve', () => require('./serve') as CommandModule],
   ['demo', () => require('./demo') as CommandModule],

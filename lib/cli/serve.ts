@@ -6,6 +6,8 @@ import type { Connection } from '..';
 import type { MetricNames } from '../metrics/prometheus';
 import { handleRequests } from './exporter';
 import { addHostOptions, withConnection, type HostValues } from './host-command';
+import { PeakGauges } from './peak-gauges';
+import { parseTime } from './rates/options';
 import { describeUnsupported } from './rates/unsupported';
 
 const DEFAULT_LISTEN = '127.0.0.1:9788';
@@ -16,6 +18,8 @@ const GRACE_MS = 1000;
 interface ServeValues extends HostValues {
   readonly listen: Address;
   readonly names: MetricNames;
+  /** The length of the windows of peaks, in milliseconds. */
+  readonly peaks?: number;
 }
 
 export function define(program: Command): void {
@@ -34,6 +38,12 @@ export function define(program: Command): void {
       )
         .choices(['xen', 'libvirt'])
         .default('xen'),
+    )
+    .addOption(
+      new Option(
+        '--peaks <time>',
+        'add the highest rates over any window of this length (1ms to 60s) within the last minute',
+      ).argParser(parseWindow),
     );
   addHostOptions(command).action(async (values: ServeValues) => {
     await withConnection(values, { isLive: true }, (xen) => serve(xen, values));
@@ -43,10 +53,11 @@ export function define(program: Command): void {
 /** Serves the metrics of all disks by HTTP, until SIGTERM or SIGINT. */
 async function serve(
   xen: Connection,
-  { listen, names }: Pick<ServeValues, 'listen' | 'names'>,
+  { listen, names, peaks: windowMs }: ServeValues,
 ): Promise<void> {
   const set = await xen.diskSet();
-  const server = createServer(handleRequests(set, { names }));
+  const peaks = windowMs === undefined ? undefined : await PeakGauges.start(xen, windowMs);
+  const server = createServer(handleRequests(set, { names }, peaks));
   const ended = endSignal();
   await startListening(server, listen);
   const url = `http://${formatAddress(server.address() as AddressInfo)}`;
@@ -54,6 +65,7 @@ async function serve(
   process.stdout.write(`listening on ${url}\n${hidden === '' ? '' : `${hidden}\n`}`);
   await ended;
   await closeServer(server);
+  peaks?.stop();
   set.close();
 }
 
@@ -63,6 +75,13 @@ interface Address {
   readonly port: number;
   /** Its text, for errors. */
   readonly text: string;
+}
+
+/** Returns the length of a window of peaks, in milliseconds. */
+function parseWindow(text: string): number {
+  const milliseconds = parseTime(text);
+  if (milliseconds >= 1 && milliseconds <= 60_000) return milliseconds;
+  throw new InvalidArgumentError('It must be 1ms to 60s.');
 }
 
 function parseAddress(text: string): Address {

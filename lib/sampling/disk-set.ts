@@ -5,7 +5,7 @@ import { DISK_COLUMNS, isReadable, toStats, type DiskStats } from '../disk';
 import type { XenError } from '../errors';
 import type { Host } from '../host';
 import { inspectAs } from '../inspect';
-import { Column, ROW_LENGTH, type Row, type VbdSet } from '../native';
+import { Column, ROW_LENGTH, type Row, type SetValues, type VbdSet } from '../native';
 import { Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
 import { closedError } from '../xenstore/watching-client';
@@ -34,9 +34,6 @@ export interface DiskSample<N extends number | bigint = number> {
   /** The reason why the disk could not be read, if so. */
   readonly error: XenError | undefined;
 }
-
-/** The type of the array of a set's counters. */
-export type SetValues<N extends number | bigint> = N extends bigint ? BigInt64Array : Float64Array;
 
 /** The events of a set. */
 export interface DiskSetEvents {

@@ -71,3 +71,44 @@ function toWindows(timestamps: BigInt64Array, length: number) {
   }
   return windows;
 }
+
+/**
+ * Finds the peaks of consecutive samples, taken one after the other. Windows may begin in the samples of the
+ * call before.
+ */
+export class PeakFinder {
+  readonly #windowMs: number;
+  #last: RecordedSamples | undefined;
+
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs;
+  }
+
+  /** Returns the peaks of the windows that end in these samples, with those of {@link peaks}. */
+  find(samples: RecordedSamples): DiskPeaks[] {
+    const joined = this.#last?.disks === samples.disks ? join(this.#last, samples) : samples;
+    const { timestamps } = joined;
+    const end = (timestamps.at(-1) ?? 0n) - BigInt(Math.round(this.#windowMs * 1e6));
+    const first = timestamps.findLastIndex((time) => time <= end);
+    this.#last = slice(joined, Math.max(0, first));
+    return peaks(joined, { windowMs: this.#windowMs });
+  }
+}
+
+/** Returns the samples from an index on. */
+function slice(samples: RecordedSamples, first: number): RecordedSamples {
+  const { disks, columns, timestamps, values } = samples;
+  const begin = first * disks.length * columns.length;
+  return { ...samples, timestamps: timestamps.slice(first), values: values.slice(begin) };
+}
+
+/** Returns the samples of both, which have the same disks. */
+function join(some: RecordedSamples, others: RecordedSamples): RecordedSamples {
+  const timestamps = new BigInt64Array(some.timestamps.length + others.timestamps.length);
+  timestamps.set(some.timestamps);
+  timestamps.set(others.timestamps, some.timestamps.length);
+  const values = new Float64Array(some.values.length + others.values.length);
+  values.set(some.values);
+  values.set(others.values, some.values.length);
+  return { ...others, timestamps, values };
+}

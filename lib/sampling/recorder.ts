@@ -3,10 +3,9 @@ import { inspect } from 'node:util';
 import { DISK_COLUMNS, type DiskStats } from '../disk';
 import { outOfRange } from '../errors';
 import { inspectAs } from '../inspect';
-import type { Native, VbdSet } from '../native';
+import type { Native, SetValues, VbdSet } from '../native';
 import { Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
-import type { SetValues } from './disk-set';
 
 /** The options of {@link DiskSet.record}. */
 export interface RecorderOptions {

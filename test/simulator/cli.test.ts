@@ -13,7 +13,7 @@ function cli(...args: string[]) {
   return { stdout, stderr, status };
 }
 
-const COMMANDS = ['list', 'stat', 'top', 'devid', 'serve', 'demo', 'completion'];
+const COMMANDS = ['list', 'stat', 'top', 'record', 'devid', 'serve', 'demo', 'completion'];
 
 /** The result of a command that prints this text and succeeds. */
 const printed = (stdout: string) => ({ stdout, stderr: '', status: 0 });

@@ -45,7 +45,17 @@ describe.each<[string, Complete, typeof test]>([
   ['fish', fish, needing('fish').test as typeof test],
 ])('the completion of %s', (_shell, complete, testShell) => {
   testShell('has the commands', () => {
-    const commands = ['list', 'stat', 'top', 'devid', 'serve', 'demo', 'completion', 'help'];
+    const commands = [
+      'list',
+      'stat',
+      'top',
+      'record',
+      'devid',
+      'serve',
+      'demo',
+      'completion',
+      'help',
+    ];
     expect(complete('')).toEqual(expect.arrayContaining(commands));
     expect(complete('--v')).toEqual(['--version']);
     expect(complete('st')).toEqual(['stat']);
@@ -53,7 +63,7 @@ describe.each<[string, Complete, typeof test]>([
   });
 
   testShell('has the options of each command, and no other ones', () => {
-    for (const command of ['list', 'stat', 'top', 'devid', 'serve', 'demo']) {
+    for (const command of ['list', 'stat', 'top', 'record', 'devid', 'serve', 'demo']) {
       expect(sorted(complete(command, '--'))).toEqual(sorted(optionsOf(command)));
     }
   });

@@ -242,7 +242,8 @@ describe('a recorder', () => {
   ])('refuses %j', (options, code) => {
     const threads = readdirSync('/proc/self/task').length;
     expect(() => set.record(options as RecorderOptions)).toThrow(expect.objectContaining({ code }));
-    expect(readdirSync('/proc/self/task')).toHaveLength(threads);
+    // recorders of other tests may still be ending
+    expect(readdirSync('/proc/self/task').length).toBeLessThanOrEqual(threads);
   });
 
   test('cannot be made of a closed set', () => {

@@ -4,6 +4,7 @@ test('the package exports functions, constants and the class of its errors, and 
   expect({ ...xbs }).toEqual({
     connect: expect.any(Function),
     parseDiskName: expect.any(Function),
+    peaks: expect.any(Function),
     diskName: expect.any(Function),
     XenError: expect.any(Function),
     DISK_COLUMNS: expect.any(Array),

@@ -4,7 +4,7 @@ import type { Sample } from './sampler';
 import { filterUnsupported } from './unsupported';
 
 /** The figures of a record, named as in the interface. */
-const FIGURES = [
+export const FIGURES = [
   'rPerSec',
   'wPerSec',
   'rkBPerSec',
@@ -57,12 +57,12 @@ export function formatCsv({ time, rows }: Sample, selection: Selection): string 
 }
 
 /** Rounds a figure to three decimals; null if it is unknown. */
-function known(figure = -1): number | null {
+export function known(figure = -1): number | null {
   return figure < 0 ? null : Number(figure.toFixed(3));
 }
 
 /** Formats a record of CSV, with the quotes of RFC 4180. */
-function toCsv(fields: readonly string[]): string {
+export function toCsv(fields: readonly string[]): string {
   const quoted = fields.map((text) =>
     /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text,
   );

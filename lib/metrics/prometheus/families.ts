@@ -42,7 +42,7 @@ export interface HostFamily extends Family {
 export const NO_LABELS: Labels = Object.freeze({});
 
 /** The labels that identify a disk, also after the guest restarts. */
-function diskLabels({ domain, uuid = '', domid, name }: DiskInfo): Labels {
+export function diskLabels({ domain, uuid = '', domid, name }: DiskInfo): Labels {
   return { domain: domain ?? String(domid), uuid, disk: name };
 }
 

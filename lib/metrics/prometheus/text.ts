@@ -93,7 +93,7 @@ function encode<F extends Family>(family: F): Encoded<F> {
 }
 
 /** Formats and encodes labels, if there are any. */
-function encodeLabels(labels: Labels): Buffer {
+export function encodeLabels(labels: Labels): Buffer {
   const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escape(value)}"`);
   return Buffer.from(pairs.length === 0 ? '' : `{${pairs.join(',')}}`);
 }

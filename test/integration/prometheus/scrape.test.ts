@@ -45,7 +45,9 @@ describe('Prometheus, scraping two hosts', () => {
         guests: [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/vg/other' }] }],
       }),
     ]);
-    exporters = await Promise.all(hosts.map((host) => Exporter.start(host.connectOptions)));
+    exporters = await Promise.all(
+      hosts.map((host) => Exporter.start(host.connectOptions, '--peaks', '10ms')),
+    );
     instances = exporters.map(({ instance }) => instance);
     prometheus = await PrometheusServer.start(`
       global: { scrape_interval: 200ms, evaluation_interval: 200ms }
