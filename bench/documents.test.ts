@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { figures, fillIn, percentiles, write } from './documents';
+import { figures, fillIn, percentiles, recorders, write } from './documents';
 
 const ROOT = join(__dirname, '..');
 
@@ -12,7 +12,34 @@ const RESULTS = {
     { name: 'disk.read()', nanoseconds: 4996, floor: 4803 },
     { name: 'fs.readFileSync of each file', nanoseconds: 70123, floor: 4810 },
   ],
-  latencies: [{ name: 'disk.read()', p50: 5012, p99: 11204 }],
+  latencies: [
+    {
+      name: 'disk.read()',
+      p50: 5012,
+      p99: 11204,
+      p999: 14000,
+      max: 20000,
+      disturbed: 100,
+      disturbedMax: 1e6,
+    },
+    {
+      name: 'its floor, in C',
+      p50: 4812,
+      p99: 9204,
+      p999: 9300,
+      max: 9400,
+      disturbed: 0,
+      disturbedMax: 0,
+    },
+  ],
+  recorder: {
+    disks: 50,
+    intervalMs: 1,
+    recorder: { onTime: 0.99, cpuNs: 7100 },
+    floor: { onTime: 0.992, cpuNs: 7000 },
+    blockMs: 2.34,
+    idleBlockMs: 2.1,
+  },
 };
 
 const FEW = `| for one disk | microseconds | its floor | times its floor |
@@ -28,14 +55,21 @@ const TABLE = `| for one disk                 | microseconds | its floor | times
 
 2 x A processor, Linux 6.1.0, Node.js 20.20.2; medians of 9 rounds.`;
 
-const LATENCIES = `| microseconds of one call |  p50 |   p99 |
-| ------------------------ | ---: | ----: |
-| disk.read()              | 5.01 | 11.20 |`;
+const LATENCIES = `| microseconds of one call |  p50 |   p99 | p99.9 |   max | disturbed | their max |
+| ------------------------ | ---: | ----: | ----: | ----: | --------: | --------: |
+| disk.read()              | 5.01 | 11.20 | 14.00 | 20.00 |       100 |   1000.00 |
+| its floor, in C          | 4.81 |  9.20 |  9.30 |  9.40 |         0 |           |`;
+
+const RECORDERS = `| 50 disks every 1 ms               | ticks on time | microseconds of processor time for one disk | longest turn of the event loop |
+| --------------------------------- | ------------: | ------------------------------------------: | -----------------------------: |
+| set.record()                      |        99.0 % |                                        7.10 |                         2.3 ms |
+| a thread in C, in another process |        99.2 % |                                        7.00 |                         2.1 ms |`;
 
 describe('the benchmark’s figures in documents', () => {
   test('are tables in the format of prettier', () => {
     expect(figures(RESULTS)).toBe(TABLE);
     expect(percentiles(RESULTS)).toBe(LATENCIES);
+    expect(recorders(RESULTS)).toBe(RECORDERS);
   });
 
   test('are a few in README.md, and all in docs/performance.md, beside the chart', () => {
@@ -47,7 +81,7 @@ describe('the benchmark’s figures in documents', () => {
     const text = (name: string) => readFileSync(join(root, name), 'utf8');
     expect(text('README.md')).toContain(`<!-- bench:begin -->\n\n${FEW}\n\n<!-- bench:end -->`);
     expect(text('docs/performance.md')).toContain(
-      `](../bench/latency.svg)\n\n${TABLE}\n\n${LATENCIES}\n\n<!-- bench:end -->`,
+      `](../bench/latency.svg)\n\n${TABLE}\n\n${LATENCIES}\n\n${RECORDERS}\n\n<!-- bench:end -->`,
     );
     expect(JSON.parse(text('bench/results.json'))).toEqual(RESULTS);
     expect(text('bench/latency.svg')).toContain('>disk.read()</text>');

@@ -1,13 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { drawChart, type Result } from './chart';
-
-/** Percentiles of the times of a call, in nanoseconds. */
-export interface Latencies {
-  readonly name: string;
-  readonly p50: number;
-  readonly p99: number;
-}
+import type { Latencies } from './latency';
+import type { Ticks } from './floor';
+import type { RecorderResult } from './recorder';
 
 /** The content of results.json. */
 export interface Results {
@@ -15,6 +11,7 @@ export interface Results {
   readonly rounds: number;
   readonly results: readonly Result[];
   readonly latencies: readonly Latencies[];
+  readonly recorder: RecorderResult;
 }
 
 const BEGIN = '<!-- bench:begin -->';
@@ -54,8 +51,42 @@ export function figures({ machine, rounds, results }: Results): string {
 
 /** Returns the latencies as a table. */
 export function percentiles({ latencies }: Results): string {
-  const rows = latencies.map(({ name, p50, p99 }) => [name, microseconds(p50), microseconds(p99)]);
-  return table([['microseconds of one call', 'p50', 'p99'], ...rows]);
+  const rows = latencies.map(({ name, disturbed, disturbedMax, ...times }) => [
+    name,
+    ...[times.p50, times.p99, times.p999, times.max].map(microseconds),
+    String(disturbed),
+    disturbed === 0 ? '' : microseconds(disturbedMax),
+  ]);
+  const heading = [
+    'microseconds of one call',
+    'p50',
+    'p99',
+    'p99.9',
+    'max',
+    'disturbed',
+    'their max',
+  ];
+  return table([heading, ...rows]);
+}
+
+/** Returns the figures of a recorder as a table. */
+export function recorders({ recorder: it }: Results): string {
+  const row = (name: string, { onTime, cpuNs }: Ticks, blockMs: number) => [
+    name,
+    `${(100 * onTime).toFixed(1)} %`,
+    microseconds(cpuNs),
+    `${blockMs.toFixed(1)} ms`,
+  ];
+  return table([
+    [
+      `${it.disks} disks every ${it.intervalMs} ms`,
+      'ticks on time',
+      'microseconds of processor time for one disk',
+      'longest turn of the event loop',
+    ],
+    row('set.record()', it.recorder, it.blockMs),
+    row('a thread in C, in another process', it.floor, it.idleBlockMs),
+  ]);
 }
 
 /** Returns the document with the text between its two markers. */
@@ -69,7 +100,7 @@ export function fillIn(document: string, text: string): string {
 export function write(root: string, results: Results): void {
   const few = { ...results, results: results.results.filter(({ name }) => FEW.test(name)) };
   const chart = '![One disk’s counters: time, and times the floor](../bench/latency.svg)';
-  const all = [chart, figures(results), percentiles(results)].join('\n\n');
+  const all = [chart, figures(results), percentiles(results), recorders(results)].join('\n\n');
   const fill = (document: string, text: string) => {
     const path = join(root, document);
     writeFileSync(path, fillIn(readFileSync(path, 'utf8'), text));

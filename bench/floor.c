@@ -3,17 +3,26 @@
 // several, and the kernel takes longer to look up a descriptor in a process with threads.
 //
 // It is also built as a library, which is called through koffi. As a program, floor DEVICES DISKS
-// opens DISKS disks of bench/disks.ts. For each line of its input
+// opens DISKS disks of bench/disks.ts. Each line of its input is a command, with the number of disks
+// and of counters (7, or fewer) that are read:
 //
-//   DISKS COUNTERS ROUNDS     COUNTERS: 7, or 5 or 6 for libvirt's two calls
-//
-// it prints the nanoseconds for one disk.
+//   mean DISKS COUNTERS ROUNDS       prints the nanoseconds for one disk, of ROUNDS rounds
+//   latency DISKS COUNTERS ROUNDS    prints the nanoseconds of each round, and whether the kernel took
+//                                    the processor away in its hundred
+//   ticks DISKS COUNTERS INTERVAL    reads once in INTERVAL nanoseconds for three seconds, on another
+//                                    thread; prints the share of ticks that were on time, and the
+//                                    nanoseconds of processor time for one disk
+
+#define _GNU_SOURCE  // for RUSAGE_THREAD
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,23 +64,91 @@ static void *sleep_for_ever(void *nothing) {
   return nothing;
 }
 
+static int64_t now(clockid_t clock) {
+  struct timespec time;
+  clock_gettime(clock, &time);
+  return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+static void read_all(int disks, int count) {
+  uint64_t values[COUNTERS];
+  for (int disk = 0; disk < disks; disk++) {
+    if (floor_read(disk, count, values) < 0) exit(1);
+  }
+}
+
+static void print_mean(int disks, int count, int rounds) {
+  int64_t start = 0;
+  for (int i = -rounds / 2 - 1; i < rounds; i++) {
+    if (i == 0) start = now(CLOCK_MONOTONIC);
+    read_all(disks, count);
+  }
+  printf("%f\n", (now(CLOCK_MONOTONIC) - start) / ((double)rounds * disks));
+}
+
+static long involuntary_switches(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nivcsw;
+}
+
+static void print_latencies(int disks, int count, int rounds) {
+  int64_t times[100];
+  for (int i = 0; i < rounds / 100; i++) {
+    long before = involuntary_switches();
+    for (int j = 0; j < 100; j++) {
+      int64_t start = now(CLOCK_MONOTONIC);
+      read_all(disks, count);
+      times[j] = now(CLOCK_MONOTONIC) - start;
+    }
+    int disturbed = involuntary_switches() != before;
+    for (int j = 0; j < 100; j++) printf("%ld:%d ", (long)times[j], disturbed);
+  }
+  printf("\n");
+}
+
+struct ticks {
+  int disks, count, interval;
+  int64_t ticks, on_time, reads, cpu;
+};
+
+static void *run_ticks(void *argument) {
+  struct ticks *it = argument;
+  prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+  int64_t due = now(CLOCK_MONOTONIC), end = due + INT64_C(3000000000);
+  for (; due < end; due += it->interval) {
+    struct timespec time = {due / 1000000000, due % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL) != 0) continue;
+    int64_t passed = (now(CLOCK_MONOTONIC) - due) / it->interval;
+    it->ticks += 1 + passed;
+    due += passed * it->interval;
+    it->on_time += passed == 0 && now(CLOCK_MONOTONIC) - due < it->interval / 2;
+    read_all(it->disks, it->count);
+    it->reads++;
+  }
+  it->cpu = now(CLOCK_THREAD_CPUTIME_ID);
+  return NULL;
+}
+
+static void print_ticks(int disks, int count, int interval) {
+  struct ticks ticks = {disks, count, interval, 0, 0, 0, 0};
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, run_ticks, &ticks) != 0) exit(1);
+  pthread_join(thread, NULL);
+  printf("%f %f\n", (double)ticks.on_time / ticks.ticks,
+         (double)ticks.cpu / ((double)ticks.reads * disks));
+}
+
 int main(int argc, char **argv) {
   pthread_t thread;
-  struct timespec start, end;
-  int disks, count, rounds;
+  char command[16];
+  int disks, count, number;
   if (argc != 3 || floor_open(argv[1], atoi(argv[2])) < 0) return 1;
-  uint64_t(*values)[COUNTERS] = malloc(sizeof(*values) * atoi(argv[2]));
   if (pthread_create(&thread, NULL, sleep_for_ever, NULL) != 0) return 1;
-  while (scanf("%d %d %d", &disks, &count, &rounds) == 3) {
-    for (int i = -rounds / 2 - 1; i < rounds; i++) {
-      if (i == 0) clock_gettime(CLOCK_MONOTONIC, &start);
-      for (int disk = 0; disk < disks; disk++) {
-        if (floor_read(disk, count, values[disk]) < 0) return 1;
-      }
-    }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    printf("%f\n", ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) /
-                       ((double)rounds * disks));
+  while (scanf("%15s %d %d %d", command, &disks, &count, &number) == 4) {
+    if (strcmp(command, "mean") == 0) print_mean(disks, count, number);
+    if (strcmp(command, "latency") == 0) print_latencies(disks, count, number);
+    if (strcmp(command, "ticks") == 0) print_ticks(disks, count, number);
     fflush(stdout);
   }
   return 0;

@@ -1,25 +1,58 @@
 import { createInterface } from 'node:readline';
 import { spawn } from '../test/support/child-process';
+import type { Call } from './latency';
 
-/** The floor (floor.c), in a process of its own. */
-export interface Floor {
-  /** Reads this number of counters of each of the disks. Returns nanoseconds for one disk. */
-  measure(disks: number, counters: 5 | 6 | 7): Promise<number>;
+/** The ticks of a thread that samples disks at an interval. */
+export interface Ticks {
+  /** The share of ticks that began less than half an interval late. */
+  readonly onTime: number;
+  /** The processor time for one disk, in nanoseconds. */
+  readonly cpuNs: number;
 }
 
-/** The number of reads of a disk in a measurement. */
+/** The number of reads of a disk in a measurement of the mean. */
 const READS = 3000;
 
-/** Starts the program, which opens the counters of this number of disks. */
-export function startFloor(program: string, devices: string, disks: number): Floor {
-  const child = spawn(program, [devices, String(disks)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  return {
-    measure: async (count, counters) => {
-      child.stdin.write(`${count} ${counters} ${Math.ceil(READS / count)}\n`);
-      const line = (await lines.next()) as IteratorResult<string, undefined>;
-      if (line.done === true) throw new Error('the floor program could not read the counters');
-      return Number(line.value);
-    },
-  };
+/** The floor (floor.c), in a process of its own, which reads the first counters of the first disks. */
+export class Floor {
+  readonly #stdin;
+  readonly #lines: AsyncIterator<string, undefined>;
+
+  /** Starts the program, which opens the counters of this number of disks. */
+  constructor(program: string, devices: string, disks: number) {
+    const child = spawn(program, [devices, String(disks)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#stdin = child.stdin;
+    this.#lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  }
+
+  /** Returns the mean time for one disk, in nanoseconds. */
+  async mean(disks: number, counters: number): Promise<number> {
+    return Number(await this.#run('mean', disks, counters, Math.ceil(READS / disks)));
+  }
+
+  /** Returns single rounds of reads. */
+  async calls(disks: number, counters: number, count: number): Promise<Call[]> {
+    const line = await this.#run('latency', disks, counters, count);
+    return line
+      .trim()
+      .split(' ')
+      .map((text) => {
+        const [nanoseconds, isDisturbed] = text.split(':').map(Number);
+        return { nanoseconds: nanoseconds ?? NaN, isDisturbed: isDisturbed === 1 };
+      });
+  }
+
+  /** Samples at an interval, in nanoseconds, for three seconds. */
+  async ticks(disks: number, counters: number, interval: number): Promise<Ticks> {
+    const line = await this.#run('ticks', disks, counters, interval);
+    const [onTime = NaN, cpuNs = NaN] = line.split(' ').map(Number);
+    return { onTime, cpuNs };
+  }
+
+  async #run(...words: (string | number)[]): Promise<string> {
+    this.#stdin.write(`${words.join(' ')}\n`);
+    const line = await this.#lines.next();
+    if (line.done === true) throw new Error('the floor program could not read the counters');
+    return line.value;
+  }
 }

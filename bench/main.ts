@@ -10,12 +10,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import koffi from 'koffi';
 import { onExit } from 'signal-exit';
-import { connect, parseDiskName } from 'xen-block-stats';
+import { DISK_COLUMNS, connect, parseDiskName, type DiskInfo, type DiskSet } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealXenstored } from '../test/support/real-xenstored';
-import { figures, percentiles, write, type Latencies, type Results } from './documents';
+import { figures, percentiles, recorders, write, type Results } from './documents';
 import { DiscoveryHost } from './discovery';
-import { startFloor } from './floor';
+import { Floor } from './floor';
+import { CALLS, latenciesOf, measureCalls } from './latency';
+import { measureRecorder } from './recorder';
 import { makeLinkedDisks, type LinkedDisk } from '../test/support/linked-disks';
 import { execFileSync } from '../test/support/child-process';
 import { Exporter } from '../test/support/exporter';
@@ -24,6 +26,9 @@ import { MAIN, ROOT } from '../test/support/paths';
 const { values: options } = parseArgs({ options: { write: { type: 'boolean' } } });
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 25);
+
+/** Each round with a recorder takes six seconds. */
+const RECORDER_ROUNDS = Math.min(ROUNDS, 5);
 
 const OPEN_FILES = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }));
 
@@ -35,9 +40,6 @@ const SCRAPED = 5000;
 
 /** The least duration of a measurement, in nanoseconds. */
 const SLICE = 20e6;
-
-/** The number of calls of which percentiles are taken. */
-const CALLS = 10_000;
 
 /** Measures once. Returns nanoseconds for one disk. */
 type Measure = () => Promise<number> | number;
@@ -96,14 +98,6 @@ function timedOnce(call: () => unknown): number {
   return Number(process.hrtime.bigint() - start);
 }
 
-/** Returns percentiles of the time of a call. */
-function latenciesOf([name, call]: readonly [string, () => unknown]): Latencies {
-  timed(call);
-  const times = Float64Array.from({ length: CALLS }, () => timedOnce(call)).sort();
-  const at = (share: number) => times[Math.floor(share * CALLS)] ?? NaN;
-  return { name, p50: at(0.5), p99: at(0.99) };
-}
-
 async function main(): Promise<void> {
   build();
   const disks = makeLinkedDisks(sysfs, Math.max(MANY, SCRAPED));
@@ -134,22 +128,26 @@ async function main(): Promise<void> {
     connect({ xenstore: host.connectOptions.xenstore, sysfs, timeoutMs: 60_000, maxOpenFiles });
   const exporter = await Exporter.start({ xenstore: host.connectOptions.xenstore, sysfs });
 
-  const floor = startFloor(floorProgram, devices, MANY);
-  const floorOf = (counters: 5 | 6 | 7, count: number) => () => floor.measure(count, counters);
+  const floor = new Floor(floorProgram, devices, MANY);
+  const floorOf = (counters: number, count: number) => () => floor.mean(count, counters);
   const [floor7, floor6, floor5] = [floorOf(7, 1), floorOf(6, 1), floorOf(5, 1)];
   const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
-  const sampleOf = async (count: number, maxOpenFiles = OPEN_FILES) => {
+  const setOf = async (count: number, counters = DISK_COLUMNS, maxOpenFiles = OPEN_FILES) => {
     const last = parseDiskName(disks[count - 1]?.name ?? '');
-    const set = await connectMany(maxOpenFiles).diskSet({ filter: ({ devid }) => devid <= last });
+    const filter = ({ devid }: DiskInfo) => devid <= last;
+    const set = await connectMany(maxOpenFiles).diskSet({ filter, counters });
     if (set.disks.length !== count) {
       throw new Error(`${set.disks.length} disks instead of ${count}`);
     }
-    return () => set.sample();
+    return set;
   };
-  const sample16 = await sampleOf(16);
-  const sample100 = await sampleOf(100);
-  const sampleMany = await sampleOf(MANY);
-  const sampleBeyond = await sampleOf(100, 0);
+  const sampler = (set: DiskSet) => () => set.sample();
+  const sample16 = sampler(await setOf(16));
+  const sample100 = sampler(await setOf(100));
+  const sampleFour = sampler(await setOf(100, ['rdReq', 'rdBytes', 'wrReq', 'wrBytes']));
+  const sampleMany = sampler(await setOf(MANY));
+  const sampleBeyond = sampler(await setOf(100, DISK_COLUMNS, 0));
+  const recorded = await setOf(50);
   const listed = await DiscoveryHost.start(discoveryProgram, directory, 500);
   const watched = await DiscoveryHost.start(discoveryProgram, directory, 1000);
   const inNewProcess = (program: string) => () =>
@@ -165,11 +163,21 @@ async function main(): Promise<void> {
   };
   const read = () => disk.read();
   const blockStats = () => web.blockStats(name);
-  const calls = {
-    'disk.readInto(array)': readInto,
-    'disk.read()': read,
-    [`domain.blockStats('${name}')`]: blockStats,
-    'set.sample(), 100 disks': sample100,
+  /** Measures single calls, each beside its floor, and the timer alone. */
+  const distributions = async () => {
+    const calls = [
+      ['disk.readInto(array)', readInto, 1, 7],
+      ['disk.read()', read, 1, 7],
+      [`domain.blockStats('${name}')`, blockStats, 1, 5],
+      ['set.sample(), 100 disks', sample100, 100, 7],
+    ] as const;
+    const latencies = [latenciesOf('nothing: the timer', await measureCalls(() => undefined))];
+    for (const [title, call, count, counters] of calls) {
+      timed(call);
+      latencies.push(latenciesOf(title, await measureCalls(call)));
+      latencies.push(latenciesOf('its floor, in C', await floor.calls(count, counters, CALLS)));
+    }
+    return latencies;
   };
   const rows: Row[] = [
     { name: 'disk.readInto(array)', floor: floor7, once: () => timed(readInto) },
@@ -188,6 +196,11 @@ async function main(): Promise<void> {
     { name: 'set.sample(), 16 disks', floor: floor16, once: () => timed(sample16) / 16 },
     { name: 'set.sample(), 100 disks', floor: floor100, once: () => timed(sample100) / 100 },
     { name: `set.sample(), ${MANY} disks`, floor: floorMany, once: () => timed(sampleMany) / MANY },
+    {
+      name: 'set.sample() of four counters, 100 disks',
+      floor: floorOf(4, 100),
+      once: () => timed(sampleFour) / 100,
+    },
     {
       name: 'set.sample(), 100 disks beyond its budget',
       floor: floor100,
@@ -317,10 +330,11 @@ async function main(): Promise<void> {
       nanoseconds: Math.round(median(times)),
       floor: Math.round(median(floors)),
     })),
-    latencies: Object.entries(calls).map(latenciesOf),
+    latencies: await distributions(),
+    recorder: await measureRecorder(recorded, floor, 1, RECORDER_ROUNDS),
   };
   const block = `${median(watched.blocksMs).toFixed(1)} ms, in the worst round ${Math.max(...watched.blocksMs).toFixed(1)} ms`;
-  console.log(`${figures(results)}\n\n${percentiles(results)}\n
+  console.log(`${figures(results)}\n\n${percentiles(results)}\n\n${recorders(results)}\n
 the event loop's longest block while a set of ${watched.disks} disks was made: ${block}`);
   if (options.write === true) write(ROOT, results);
   process.exit();
