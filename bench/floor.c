@@ -3,13 +3,15 @@
 // several, and the kernel takes longer to look up a descriptor in a process with threads.
 //
 // It is also built as a library, which is called through koffi. As a program, floor DEVICES DISKS
-// opens DISKS disks of bench/disks.ts. Each line of its input is a command, with the number of disks
-// and of counters (7, or fewer) that are read:
+// opens DISKS disks of bench/disks.ts. Each line of its input is a command, with the number of
+// disks and of counters (7, or fewer) that are read:
 //
 //   mean DISKS COUNTERS ROUNDS       prints the nanoseconds for one disk, of ROUNDS rounds
-//   latency DISKS COUNTERS ROUNDS    prints the nanoseconds of each round, and whether the kernel took
+//   latency DISKS COUNTERS ROUNDS    prints the nanoseconds of each round, and whether the kernel
+//   took
 //                                    the processor away in its hundred
-//   ticks DISKS COUNTERS INTERVAL    reads once in INTERVAL nanoseconds for three seconds, on another
+//   ticks DISKS COUNTERS INTERVAL    reads once in INTERVAL nanoseconds for three seconds, on
+//   another
 //                                    thread; prints the share of ticks that were on time, and the
 //                                    nanoseconds of processor time for one disk
 
