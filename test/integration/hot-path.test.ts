@@ -45,18 +45,23 @@ describe('a read of an open disk', () => {
     rmSync(directory, { recursive: true });
   });
 
-  /** Returns the system calls of the main thread in the second of two calls. The first call warms up. */
+  /**
+   * Returns the system calls of the main thread in a call, after one that warms up. Of three calls, takes the
+   * one with the fewest: V8 may wake a thread of its own in one of them.
+   */
   function systemCalls(call: string): string[] {
     const trace = join(directory, 'trace');
     const program = `${prelude}
       const call = () => ${call};
       const mark = () => process.umask(0o22);
-      call(); mark(); call(); mark(); process.exit(); })();`;
+      call(); mark(); for (let i = 0; i < 3; i++) { call(); mark(); } process.exit(); })();`;
     run('strace', ['-qq', '-o', trace, process.execPath, '-e', program]);
     const lines = readFileSync(trace, 'utf8').split('\n');
     const marks = lines.flatMap((line, i) => (line.startsWith('umask(022)') ? [i] : []));
-    expect(marks).toHaveLength(2);
-    return lines.slice((marks[0] ?? 0) + 1, marks[1]).map((line) => line.split('(')[0] ?? '');
+    expect(marks).toHaveLength(4);
+    const calls = [1, 2, 3].map((i) => lines.slice((marks[i - 1] ?? 0) + 1, marks[i]));
+    const [fewest = []] = calls.sort((a, b) => a.length - b.length);
+    return fewest.map((line) => line.split('(')[0] ?? '');
   }
 
   const preads = (count: number) => Array.from({ length: count }, () => 'pread64');

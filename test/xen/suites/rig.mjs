@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 export const PROJECT = '/share/project';
 const require = createRequire(`${PROJECT}/`);
 const xenBlockStats = require('xen-block-stats');
-export const { parseDiskName } = xenBlockStats;
+export const { parseDiskName, peaks } = xenBlockStats;
 
 /** Connects with a long timeout, because xenstored is slow in the emulation. */
 export const connect = (options) => xenBlockStats.connect({ timeoutMs: 20000, ...options });
