@@ -33,21 +33,28 @@ export function peaks(
 ): DiskPeaks[] {
   const windowMs = new Options(options).number('windowMs') ?? NaN;
   if (!(windowMs > 0)) throw outOfRange('options.windowMs', 'more than 0', windowMs);
-  const { disks, columns, values } = samples;
-  const windows = toWindows(samples.timestamps, windowMs * 1e6);
-  const peakOf = (index: number): Peak | undefined => {
-    const at = (sample: number) => values[sample * disks.length * columns.length + index] ?? -1;
-    let peak: { perSecond: number; from: number } | undefined;
-    for (const { from, to, seconds } of windows) {
-      const [before, after] = [at(from), at(to)];
+  const { disks, columns, timestamps, values } = samples;
+  const size = disks.length * columns.length;
+  const windows = toWindows(timestamps, windowMs * 1e6);
+  const highest = new Float64Array(size).fill(-1);
+  const begins = new Int32Array(size);
+  for (const { from, to, seconds } of windows) {
+    // in the order of memory
+    for (let i = 0; i < size; i++) {
+      const before = values[from * size + i] ?? -1;
+      const after = values[to * size + i] ?? -1;
       if (before < 0 || after < before) continue;
-      // bigints are converted after the subtraction, so that large counters keep their precision
-      const increase =
-        typeof after === 'bigint' ? Number(after - BigInt(before)) : after - Number(before);
-      const perSecond = increase / seconds;
-      if (peak === undefined || perSecond > peak.perSecond) peak = { perSecond, from };
+      const perSecond = subtract(after, before) / seconds;
+      if (perSecond <= (highest[i] ?? 0)) continue;
+      highest[i] = perSecond;
+      begins[i] = from;
     }
-    return peak && { perSecond: peak.perSecond, timestamp: samples.timestamps[peak.from] ?? 0n };
+  }
+  const peakOf = (index: number): Peak | undefined => {
+    const perSecond = highest[index] ?? -1;
+    return perSecond < 0
+      ? undefined
+      : { perSecond, timestamp: timestamps[begins[index] ?? 0] ?? 0n };
   };
   return disks.map((disk, row) => {
     const entries = columns.map((name, i) => [name, peakOf(row * columns.length + i)]);
@@ -55,17 +62,28 @@ export function peaks(
   });
 }
 
+/** Subtracts counters. Bigints are converted afterwards, so that large counters keep their precision. */
+function subtract(after: number | bigint, before: number | bigint): number {
+  return typeof after === 'bigint' ? Number(after - BigInt(before)) : after - Number(before);
+}
+
+/** Two samples, and the time between them. */
+interface Window {
+  readonly from: number;
+  readonly to: number;
+  readonly seconds: number;
+}
+
 /** Returns for each sample the window that ends with it: to half an interval, it has the length. */
-function toWindows(timestamps: BigInt64Array, length: number) {
+function toWindows(timestamps: BigInt64Array, length: number): Window[] {
   const start = timestamps[0] ?? 0n;
   const times = Array.from(timestamps, (time) => Number(time - start));
   const interval = (times.at(-1) ?? 0) / Math.max(1, times.length - 1);
-  const windows: { from: number; to: number; seconds: number }[] = [];
-  let from = 0;
-  for (let to = 1; to < times.length; to++) {
-    const span = () => (times[to] ?? 0) - (times[from + 1] ?? 0);
-    while (from + 1 < to && span() >= length - interval / 2) from += 1;
-    const nanoseconds = (times[to] ?? 0) - (times[from] ?? 0);
+  const span = (from: number, to: number) => (times[to] ?? 0) - (times[from] ?? 0);
+  const windows: Window[] = [];
+  for (let to = 1, from = 0; to < times.length; to++) {
+    while (from + 1 < to && span(from + 1, to) >= length - interval / 2) from += 1;
+    const nanoseconds = span(from, to);
     if (nanoseconds >= length - interval / 2)
       windows.push({ from, to, seconds: nanoseconds / 1e9 });
   }
