@@ -13,10 +13,8 @@
 namespace xen_block_stats {
 namespace {
 
-// The size of a block, in bytes. A frame that is larger has a block of its own.
-constexpr size_t kBlockSize = 1 << 20;
-
-size_t BlockSize(size_t rows) { return std::max(kBlockSize, Recorder::Frame::Size(rows)); }
+// The greatest size of a block, in bytes. A frame that is larger has a block of its own.
+constexpr size_t kMaxBlockSize = 1 << 20;
 
 // Returns the size of the machine's memory, in bytes.
 size_t PhysicalMemory() {
@@ -30,9 +28,9 @@ Recorder::Block::Block(size_t size) : size(size), memory(new (std::nothrow) char
 std::shared_ptr<Recorder> Recorder::Start(Rows rows, ColumnSet columns, int64_t interval,
                                           size_t capacity) {
   const size_t frame_size = Frame::Size(rows.sources.size());
-  const size_t block_size = BlockSize(rows.sources.size());
   errno = ENOMEM;
   if (capacity > PhysicalMemory() / frame_size) return nullptr;
+  const size_t block_size = std::max(frame_size, std::min(kMaxBlockSize, capacity * frame_size));
   const std::shared_ptr<Recorder> recorder(
       new Recorder(std::move(rows), columns, interval, capacity));
   // One block more than the frames need is being written when the oldest one is dropped.
@@ -100,6 +98,7 @@ void Recorder::Run() {
   prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
   DescriptorReserve reserve;
   Rows rows;
+  TouchMemory();
   std::unique_lock<std::mutex> lock(mutex_);
   for (int64_t due = Deadline::NowNanoseconds();; due += interval_) {
     if (changed_.WaitUntil(lock, Deadline::At(due), [this] { return is_stopped_; })) return;
@@ -128,6 +127,22 @@ void Recorder::Run() {
   }
 }
 
+void Recorder::TouchMemory() {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  std::vector<std::shared_ptr<Block>> blocks;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    blocks.swap(spare_);
+  }
+  for (const auto& block : blocks) {
+    for (size_t i = 0; i < block->size; i += page) block->memory[i] = 0;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (is_stopped_) return;
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  spare_.swap(blocks);
+}
+
 Recorder::Block* Recorder::Writable(size_t rows) {
   if (!blocks_.empty() && blocks_.back()->HasRoom(rows)) return blocks_.back().get();
   std::shared_ptr<Block> block;
@@ -138,7 +153,7 @@ Recorder::Block* Recorder::Writable(size_t rows) {
     spare_.erase(found);
     block->used = block->taken = block->frames = 0;
   } else {
-    block = std::make_shared<Block>(BlockSize(rows));
+    block = std::make_shared<Block>(std::max(kMaxBlockSize, Frame::Size(rows)));
     if (block->memory == nullptr) return nullptr;
   }
   blocks_.push_back(std::move(block));

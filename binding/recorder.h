@@ -91,6 +91,8 @@ class Recorder {
 
   // The thread.
   void Run();
+  // Has the kernel provide the memory of the ring: page faults would delay ticks.
+  void TouchMemory();
   // Returns the block that has room for a frame of so many rows; null without memory.
   Block* Writable(size_t rows);
   // Drops the oldest block while the others have enough frames.
