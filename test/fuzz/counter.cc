@@ -1,5 +1,5 @@
-// Checks the results of ParseCounter() and VbdStatistics::Read() for any content of a vbd's files.
-// Input: the content of the files, in the order of Counter, each ended by a |.
+// Checks the results of ParseCounter(), VbdFiles::Read() and VbdDirectory::Read() for any content
+// of a vbd's files. Input: the content of the files, in the order of Counter, each ended by a |.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -86,9 +86,9 @@ Number ExpectCounter(unsigned counter, std::string_view text) {
   return number;
 }
 
-template <typename T>
-void CheckRead(VbdStatistics* vbd, CounterSet wanted,
-               const std::array<std::string_view, kCounters>& texts) {
+// vbd: a VbdFiles or a VbdDirectory.
+template <typename T, typename Vbd>
+void CheckRead(Vbd* vbd, CounterSet wanted, const std::array<std::string_view, kCounters>& texts) {
   constexpr T kUntouched = -77;  // stays in columns that are not requested
   std::array<T, kColumns> expected, row;
   expected.fill(kUntouched);
@@ -137,16 +137,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   static Directory directory;
   for (unsigned i = 0; i < kCounters; ++i) directory.Write(i, texts[i]);
-  static VbdStatistics vbd(directory.path());
-  // descriptors held from the beginning, not held, or held later
-  const bool is_held_first = size % 3 == 0, is_held = size % 3 != 1;
-  Require(vbd.Open(is_held_first).error == 0, "the directory can be opened");
-  if (is_held && !is_held_first)
-    Require(vbd.Hold().error == 0, "its files can be opened and held later");
-  Require(vbd.is_held() == is_held, "its files are held or not, as requested");
-  for (const CounterSet wanted : {kAllCounters, static_cast<CounterSet>(size) & kAllCounters}) {
-    CheckRead<int64_t>(&vbd, wanted, texts);
-    CheckRead<double>(&vbd, wanted, texts);
+  static VbdDirectory vbd(directory.path());
+  static const OpenCount count = std::make_shared<std::atomic<size_t>>(0);
+  Require(vbd.Check().error == 0, "the directory can be opened");
+  {
+    std::shared_ptr<const VbdFiles> files;
+    Require(vbd.OpenFiles(count, &files).error == 0, "its files can be opened");
+    Require(*count == kCounters && files->is_complete(), "every file is open");
+    for (const CounterSet wanted : {kAllCounters, static_cast<CounterSet>(size) & kAllCounters}) {
+      CheckRead<int64_t>(files.get(), wanted, texts);
+      CheckRead<double>(files.get(), wanted, texts);
+      CheckRead<int64_t>(&vbd, wanted, texts);
+      CheckRead<double>(&vbd, wanted, texts);
+    }
   }
+  Require(*count == 0, "no file stays open");
   return 0;
 }
