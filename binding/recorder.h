@@ -93,7 +93,7 @@ class Recorder {
   void Run();
   // Has the kernel provide the memory of the ring: page faults would delay ticks.
   void TouchMemory();
-  // Returns the block that has room for a frame of so many rows; null without memory.
+  // Returns a block with room for a frame of this number of rows; null if there is no memory.
   Block* Writable(size_t rows);
   // Drops the oldest block while the others have enough frames.
   void Trim();

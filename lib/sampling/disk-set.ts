@@ -243,7 +243,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    * `sample()` can be used beside it. Closing the set stops it.
    *
    * @throws {@link XenError} `ERR_XEN_CLOSED`; RangeError `ERR_OUT_OF_RANGE`; Error
-   * `ERR_MEMORY_ALLOCATION_FAILED` without memory for so many samples, `EAGAIN` without a thread.
+   * `ERR_MEMORY_ALLOCATION_FAILED` if there is no memory for the samples, `EAGAIN` if no thread can be started.
    */
   record(options: RecorderOptions): Recorder<N> {
     if (this.#isClosed) throw closedError();

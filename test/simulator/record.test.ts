@@ -73,6 +73,12 @@ describe('xen-block-stats record', () => {
     expect(new Set(lines.map(({ length }) => length)).size).toBe(1);
   });
 
+  test('ends after the duration, also if that is shorter than the interval', () => {
+    const { lines, status } = record('1', 'xvda', '--interval', '1h', '--duration', '100ms');
+    expect(status).toBe(0);
+    expect(lines).toHaveLength(2);
+  });
+
   test('prints all disks of a domain as CSV', () => {
     const { lines, status } = record('1', '--interval', '1ms', '--duration', '20ms', '--csv');
     expect(status).toBe(0);

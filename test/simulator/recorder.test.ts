@@ -38,7 +38,7 @@ describe('a recorder', () => {
   const statistics = () =>
     join(host.connectOptions.sysfs, 'bus/xen-backend/devices/vbd-1-51712/statistics');
 
-  /** Takes samples until there are so many. */
+  /** Takes samples until there is this number of them. */
   async function takeSamples(recorder: Recorder, count: number): Promise<RecordedSamples[]> {
     const taken: RecordedSamples[] = [];
     while (taken.reduce((sum, { timestamps }) => sum + timestamps.length, 0) < count) {
@@ -95,7 +95,7 @@ describe('a recorder', () => {
     );
   });
 
-  test('keeps the newest samples, and counts those that nobody took in time', async () => {
+  test('keeps the newest samples, and counts those that were not taken in time', async () => {
     const recorder = set.record({ intervalMs: 0.2, capacity: 10 });
     while (recorder.overwritten < 100) await delay(1);
     recorder.stop();

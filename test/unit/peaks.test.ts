@@ -1,3 +1,4 @@
+import { PeakFinder } from '../../lib/sampling/peaks';
 import { peaks, DISK_COLUMNS, type DiskInfo, type RecordedSamples } from 'xen-block-stats';
 
 const disk = (name: string) => ({ name }) as DiskInfo;
@@ -15,6 +16,27 @@ function samplesOf(values: readonly number[], columns = DISK_COLUMNS): RecordedS
 
 const peakOf = (samples: RecordedSamples, windowMs: number) =>
   peaks(samples, { windowMs })[0]?.peaks.rdBytes;
+
+describe('PeakFinder', () => {
+  test('finds the peak of a window that begins in the samples of the call before', () => {
+    const all = samplesOf([0, 0, 0, 100, 300, 300, 300]);
+    const size = all.columns.length;
+    const part = (from: number, to: number) => ({
+      ...all,
+      timestamps: all.timestamps.slice(from, to),
+      values: all.values.slice(from * size, to * size),
+    });
+    const finder = new PeakFinder(2);
+    expect(finder.find(part(0, 4))[0]?.peaks.rdBytes?.perSecond).toBe(50_000);
+    expect(finder.find(part(4, 7))[0]?.peaks.rdBytes).toEqual(peakOf(all, 2));
+  });
+
+  test('does not join the samples of other disks', () => {
+    const finder = new PeakFinder(1);
+    finder.find(samplesOf([0, 0]));
+    expect(finder.find(samplesOf([1000, 1000]))[0]?.peaks.rdBytes?.perSecond).toBe(0);
+  });
+});
 
 describe('peaks', () => {
   test('gives the highest rate over any window of the length, and when it began', () => {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Connection, DiskInfo, DiskSet, RecordedSamples, Recorder } from '../..';
-import { findDomain } from '../domain';
+import type { Connection, DiskSet, RecordedSamples, Recorder } from '../..';
+import { diskFilter, findDomain } from '../domain';
 import { addHostOptions, withConnection } from '../host-command';
 import { withDiskSet } from '../rates/sampling';
 import { addRecordOptions, type RecordValues } from './options';
@@ -21,7 +21,9 @@ export function define(program: Command): void {
     .argument('[disk]', 'without it, all disks of the domain are recorded');
   addHostOptions(addRecordOptions(command)).action(
     async (domain: string, disk: string | undefined, values: RecordValues) => {
-      await withConnection(values, { isLive: true }, (xen) => record(xen, domain, disk, values));
+      await withConnection(values, { isLive: true }, (xen) =>
+        record(xen, domain, disk ?? '', values),
+      );
     },
   );
 }
@@ -29,13 +31,10 @@ export function define(program: Command): void {
 async function record(
   xen: Connection,
   domainText: string,
-  path: string | undefined,
+  path: string,
   values: RecordValues,
 ): Promise<void> {
-  const domain = findDomain(xen, domainText);
-  const backend = path === undefined ? undefined : domain.disk(path).info.backend;
-  const filter = (disk: DiskInfo) =>
-    disk.domid === domain.domid && (backend === undefined || disk.backend === backend);
+  const filter = diskFilter(findDomain(xen, domainText), path);
   await withDiskSet(xen, filter, async (set, end) => {
     const { interval: intervalMs, duration = Infinity } = values;
     const output = toOutput(values, set.disks);
@@ -55,7 +54,9 @@ async function printUntil(
   end: AbortSignal,
 ): Promise<void> {
   const progress = new Progress(durationMs);
-  while (!end.aborted && !progress.isOver) {
+  // no sample may be due after the duration
+  const latest = performance.now() + durationMs + TAKE_MS;
+  while (!end.aborted && !progress.isOver && performance.now() < latest) {
     await delay(TAKE_MS, undefined, { signal: end }).catch(() => undefined);
     for (const samples of recorder.take()) {
       const cut = progress.advance(samples);

@@ -1,4 +1,5 @@
-import type { Connection, DiskInfo, Domain } from '../..';
+import type { Connection, Domain } from '../..';
+import { diskFilter } from '../domain';
 import { toUnit, type UnitValues } from '../rates/options';
 import { printSamples, withDiskSet, type Printing, type Schedule } from '../rates/sampling';
 
@@ -10,9 +11,7 @@ export async function printRates(
   schedule: Schedule,
   values: UnitValues & { readonly json?: true },
 ): Promise<void> {
-  const backend = path === '' ? undefined : domain.disk(path).info.backend;
-  const filter = (disk: DiskInfo) =>
-    disk.domid === domain.domid && (backend === undefined || disk.backend === backend);
+  const filter = diskFilter(domain, path);
   const printing: Printing = {
     format: values.json === true ? 'json' : 'text',
     selection: { by: 'disk', sort: 'disk', isReversed: false, filter: '' },
