@@ -183,13 +183,12 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
     const after = await peaks.metrics();
     const bytes = (valueOf(after, total) ?? NaN) - (valueOf(before, total) ?? NaN);
     expect(bytes).toBe(8 * 1024 * 1024);
-    // 8 MiB in 20 ms are 400 MiB/s; ticks that come late make the window longer
-    expect(valueOf(after, peak)).toBeGreaterThan(200 * 1024 * 1024);
-    expect(valueOf(after, peak)).toBeLessThan(500 * 1024 * 1024);
-    expect(valueOf(after, `xen_block_write_requests_per_second_peak${WEB1}`)).toBeCloseTo(
-      (valueOf(after, peak) ?? NaN) / (1024 * 1024),
-      0,
-    );
+    // 8 MiB, in 8 requests, in 20 ms are 400 MiB/s; a tick that comes late makes the window longer
+    const requests = `xen_block_write_requests_per_second_peak${WEB1}`;
+    for (const rate of [(valueOf(after, peak) ?? NaN) / 2 ** 20, valueOf(after, requests)]) {
+      expect(rate).toBeGreaterThan(40);
+      expect(rate).toBeLessThan(500);
+    }
     expect(promtool(['check', 'metrics'], after)).toBe('');
     const document = readFileSync(join(ROOT, 'docs/prometheus.md'), 'utf8');
     const names = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((it) => it[1]);
