@@ -163,6 +163,8 @@ async function main(): Promise<void> {
   };
   const read = () => disk.read();
   const blockStats = () => web.blockStats(name);
+  const blockStatsAll = () => web.blockStats('');
+  const lookUp = () => xen.domain('web1');
   /** Measures single calls, each beside its floor, and the timer alone. */
   const distributions = async () => {
     const calls = [
@@ -193,6 +195,8 @@ async function main(): Promise<void> {
       floor: floor6,
       once: () => timed(() => web.blockStatsFlags(name)),
     },
+    { name: "domain.blockStats(''), one disk", floor: floor5, once: () => timed(blockStatsAll) },
+    { name: "connection.domain('web1'), repeated", floor: floor5, once: () => timed(lookUp) },
     { name: 'set.sample(), 16 disks', floor: floor16, once: () => timed(sample16) / 16 },
     { name: 'set.sample(), 100 disks', floor: floor100, once: () => timed(sample100) / 100 },
     { name: `set.sample(), ${MANY} disks`, floor: floorMany, once: () => timed(sampleMany) / MANY },

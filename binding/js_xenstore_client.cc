@@ -90,6 +90,7 @@ Napi::Function JsXenstoreClient::Define(Napi::Env env) {
                          InstanceMethod<&JsXenstoreClient::Request>("request"),
                          InstanceMethod<&JsXenstoreClient::Post>("post"),
                          InstanceMethod<&JsXenstoreClient::Take>("take"),
+                         InstanceMethod<&JsXenstoreClient::Changes>("changes"),
                          InstanceMethod<&JsXenstoreClient::GiveUp>("giveUp"),
                          InstanceMethod<&JsXenstoreClient::KeepAlive>("keepAlive"),
                          InstanceMethod<&JsXenstoreClient::Close>("close"),
@@ -129,6 +130,10 @@ Napi::Value JsXenstoreClient::Take(const Napi::CallbackInfo& info) {
   result["lost"] = Napi::Boolean::New(env, events.lost);
   if (events.response.has_value()) result["response"] = ToValue(env, *events.response, posted_);
   return result;
+}
+
+Napi::Value JsXenstoreClient::Changes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), client_->Changes());
 }
 
 Napi::Value JsXenstoreClient::GiveUp(const Napi::CallbackInfo& info) {

@@ -22,12 +22,13 @@ class JsXenstoreClient : public Napi::ObjectWrap<JsXenstoreClient> {
   Napi::Value Request(const Napi::CallbackInfo& info);
   void Post(const Napi::CallbackInfo& info);
   Napi::Value Take(const Napi::CallbackInfo& info);
+  Napi::Value Changes(const Napi::CallbackInfo& info);
   Napi::Value GiveUp(const Napi::CallbackInfo& info);
   void KeepAlive(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo&) { Close(); }
   void Close();
 
-  std::shared_ptr<Notifier> notifier_;      // null if the client does not watch
+  std::shared_ptr<Notifier> notifier_;      // null if the client does not post
   std::unique_ptr<XenstoreClient> client_;  // null after Close()
   XenstoreClient::Operation posted_{};      // the operation of the last Post()
 };

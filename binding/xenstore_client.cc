@@ -26,14 +26,14 @@ XenstoreClient::Response XenstoreClient::Request(Operation operation,
                                                  const std::vector<std::string>& paths,
                                                  const Deadline& deadline) {
   for (bool is_retry = false;; is_retry = true) {
-    if (const auto failure = Open(deadline)) return *failure;
+    if (const auto failure = Open(operation, deadline)) return *failure;
     Response response = session_->Request(operation, paths, deadline);
     if (response.outcome != Outcome::kBroken || is_retry) return response;
   }
 }
 
 void XenstoreClient::Post(Operation operation, std::vector<std::string> paths) {
-  untaken_.response = Open(Deadline(kPostOpenMs));
+  untaken_.response = Open(operation, Deadline(kPostOpenMs));
   if (untaken_.response.has_value()) {
     notify_();
   } else {
@@ -56,10 +56,12 @@ bool XenstoreClient::GiveUp() {
   if (is_stuck || !session_ || !session_->IsBusy()) return false;
   session_->Stop();
   given_up_ = std::move(session_);
+  ++*changes_;  // the watches of an abandoned session tell nothing
   return true;
 }
 
-std::optional<XenstoreClient::Response> XenstoreClient::Open(const Deadline& deadline) {
+std::optional<XenstoreClient::Response> XenstoreClient::Open(Operation operation,
+                                                             const Deadline& deadline) {
   const Response timed_out{Outcome::kTimedOut, ETIMEDOUT};
   if (session_ && session_->HasEnded()) {
     // Take() has to give the lost connection, also when the next request comes first.
@@ -69,8 +71,12 @@ std::optional<XenstoreClient::Response> XenstoreClient::Open(const Deadline& dea
   }
   if (session_) {
     if (session_->IsBusy()) return timed_out;
-    return std::nullopt;
+    if (operation != Operation::kWatch || watches_) return std::nullopt;
+    // It has no handle for watches, which a client that never watches does without.
+    session_->Stop();
+    session_.reset();
   }
+  watches_ = watches_ || operation == Operation::kWatch;
   const Libxenstore* library = Libxenstore::Load();
   if (library == nullptr) {
     const bool is_full = errno == EMFILE || errno == ENFILE;
@@ -83,7 +89,7 @@ std::optional<XenstoreClient::Response> XenstoreClient::Open(const Deadline& dea
     variable.emplace(socket_, deadline.MillisecondsLeft());
     if (!variable->is_set()) return timed_out;
   }
-  session_ = Session::Start(*library, socket_.empty(), notify_);
+  session_ = Session::Start(*library, socket_.empty(), watches_, changes_, notify_);
   if (!session_) return Response{Outcome::kConnectFailed, errno};
   if (variable.has_value() && !session_->WaitUntilOpened(deadline)) {
     // The thread may read the variable again later, when it is restored: the session is not used.

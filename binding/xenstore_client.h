@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,12 +21,12 @@ namespace xen_block_stats {
 // after its deadline, every further request fails at once: no more than one thread is stuck.
 class XenstoreClient {
  public:
-  // What xenstored is requested to do with a path.
+  // What xenstored is requested to do with a path. kWatch of a path that is watched does nothing.
   enum class Operation { kRead, kDirectory, kWatch, kUnwatch };
 
   // The part of a response that is about one path.
   struct Answer {
-    int error = 0;  // an errno: 0, ENOENT, EACCES, EPERM or EEXIST
+    int error = 0;  // an errno: 0, ENOENT, EACCES or EPERM
     // For kRead the value of the node: one string of any bytes. For kDirectory the names of its
     // children. Empty if there is an error.
     std::vector<std::string> strings = {};
@@ -60,7 +62,7 @@ class XenstoreClient {
 
   // socket: the path of xenstored's socket; empty: libxenstore's default.
   // notify: called when Take() has something to give: on the client's thread, or by Post() if it
-  // fails. Without it Post(), kWatch and kUnwatch must not be used.
+  // fails. Without it Post() must not be used.
   explicit XenstoreClient(std::string socket, std::function<void()> notify = nullptr);
   // Ends the connection without waiting for xenstored. A thread that is stuck in libxenstore is
   // abandoned: it ends when xenstored responds or ends.
@@ -79,6 +81,10 @@ class XenstoreClient {
   // Returns what happened since the last call.
   Events Take();
 
+  // Counts watch events and lost connections. What was read of watched nodes after a call is true
+  // for as long as further calls return the same number: xenstored has told no change since.
+  uint32_t Changes() const { return *changes_; }
+
   // Abandons the thread of an unanswered request, and its watches, so that the next request makes a
   // new connection: a thread in xs_watch can miss the end of its connection and never return.
   // Returns false if no request is unanswered, or if a thread that was abandoned before has not
@@ -88,11 +94,16 @@ class XenstoreClient {
  private:
   class Session;  // xenstore_session.h
 
-  // Makes a session if there is none. Returns why that is impossible, or that the session is busy.
-  std::optional<Response> Open(const Deadline& deadline);
+  // Makes a session that can do the operation if there is none. Returns why that is impossible, or
+  // that the session is busy.
+  std::optional<Response> Open(Operation operation, const Deadline& deadline);
 
   const std::string socket_;
   const std::function<void()> notify_;
+  // Shared with the threads of its sessions, also of those that it has abandoned.
+  const std::shared_ptr<std::atomic<uint32_t>> changes_ =
+      std::make_shared<std::atomic<uint32_t>>(0);
+  bool watches_ = false;               // a watch was requested
   std::shared_ptr<Session> session_;   // shared with its thread
   std::shared_ptr<Session> given_up_;  // the last session that GiveUp() abandoned
   Events untaken_;                     // of ended sessions, and of a Post() that had no session

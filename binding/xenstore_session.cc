@@ -35,9 +35,7 @@ int ConnectionError(int error) {
 
 // Returns whether an errno is xenstored's response about a path. Any other errno is treated as a
 // lost connection.
-bool IsAboutPath(int error) {
-  return error == ENOENT || error == EACCES || error == EPERM || error == EEXIST;
-}
+bool IsAboutPath(int error) { return error == ENOENT || error == EACCES || error == EPERM; }
 
 // Returns the first names of a path.
 std::string Shorten(const std::string& path, int names) {
@@ -51,8 +49,10 @@ std::string Shorten(const std::string& path, int names) {
 bool XenstoreClient::Session::CanStart() { return abandoned_threads < kMaxAbandonedThreads; }
 
 std::shared_ptr<XenstoreClient::Session> XenstoreClient::Session::Start(
-    const Libxenstore& library, bool is_default, std::function<void()> notify) {
-  auto session = std::make_shared<Session>(library, is_default, std::move(notify));
+    const Libxenstore& library, bool is_default, bool has_watches,
+    std::shared_ptr<std::atomic<uint32_t>> changes, std::function<void()> notify) {
+  auto session = std::make_shared<Session>(library, is_default, has_watches, std::move(changes),
+                                           std::move(notify));
   if (session->wake_ < 0) return nullptr;
   return StartThread([session] { session->Run(); }) ? session : nullptr;
 }
@@ -188,6 +188,7 @@ void XenstoreClient::Session::Run() {
   has_ended_ = true;
   end_ = {failure, error};
   pending_.lost = true;
+  if (!is_stopping_) ++*changes_;
   if (is_abandoned_) --abandoned_threads;
   EndRequest();
 }
@@ -243,17 +244,21 @@ int XenstoreClient::Session::RequestOne(Operation operation, const std::string& 
       return 0;
     }
     case Operation::kWatch: {
+      if (watched_.count(path) != 0) return 0;
       // A loss of the connection is noticed here, if possible: libxenstore closes its descriptor
       // twice when it notices it while it watches (test/sanitize/README.md).
       if (const int error = DrainEvents()) return error;
-      // The token of a watch is its path.
       awaiting_first_event_.insert(path);
       errno = 0;
-      if (library_.watch(watch_handle_, path.c_str(), path.c_str())) return 0;
+      if (library_.watch(watch_handle_, path.c_str(), path.c_str())) {
+        watched_.insert(path);
+        return 0;
+      }
       awaiting_first_event_.erase(path);
       break;
     }
     case Operation::kUnwatch:
+      if (watched_.erase(path) == 0) return 0;
       if (library_.unwatch(watch_handle_, path.c_str(), path.c_str())) return 0;
       break;
   }
@@ -265,6 +270,7 @@ int XenstoreClient::Session::DrainEvents() {
   errno = 0;
   while (char** event = library_.check_watch(watch_handle_)) {
     if (awaiting_first_event_.erase(event[XS_WATCH_TOKEN]) == 0) {
+      ++*changes_;
       changed.insert(Shorten(event[XS_WATCH_PATH], kPathNames));
     }
     free(event);
@@ -273,8 +279,9 @@ int XenstoreClient::Session::DrainEvents() {
   const int error = errno == EAGAIN ? 0 : ConnectionError(errno);
   if (changed.empty()) return error;
   std::lock_guard<std::mutex> lock(mutex_);
+  if (!notify_) return error;  // the client takes no events: it counts them
   pending_.changed.merge(changed);
-  if (notify_) notify_();
+  notify_();
   return error;
 }
 

@@ -27,15 +27,20 @@ class XenstoreClient::Session {
 
   // Starts the thread, which connects. Returns null, with errno, if the process can have no more
   // threads or descriptors. is_default: whether to use libxenstore's default socket, or that of the
-  // SocketVariable.
+  // SocketVariable. has_watches: whether kWatch may be requested. changes: incremented for every
+  // watch event, and when the connection is lost.
   static std::shared_ptr<Session> Start(const Libxenstore& library, bool is_default,
+                                        bool has_watches,
+                                        std::shared_ptr<std::atomic<uint32_t>> changes,
                                         std::function<void()> notify);
 
   // For Start() only.
-  Session(const Libxenstore& library, bool is_default, std::function<void()> notify)
+  Session(const Libxenstore& library, bool is_default, bool has_watches,
+          std::shared_ptr<std::atomic<uint32_t>> changes, std::function<void()> notify)
       : library_(library),
         is_default_(is_default),
-        has_watches_(notify),
+        has_watches_(has_watches),
+        changes_(std::move(changes)),
         notify_(std::move(notify)) {}
   ~Session() {
     if (wake_ >= 0) close(wake_);
@@ -85,6 +90,7 @@ class XenstoreClient::Session {
   const Libxenstore& library_;
   const bool is_default_;  // uses libxenstore's default socket
   const bool has_watches_;
+  const std::shared_ptr<std::atomic<uint32_t>> changes_;
   int wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);  // interrupts the thread's poll
 
   std::mutex mutex_;  // guards the members down to pending_
@@ -109,6 +115,7 @@ class XenstoreClient::Session {
   // request libxenstore may close its descriptor twice.
   xs_handle* requests_ = nullptr;
   xs_handle* watch_handle_ = nullptr;
+  std::set<std::string> watched_;  // the paths of the watches, which are their tokens, too
   // The watches whose first event has not come: xenstored sends it at once, and it means no change.
   std::set<std::string> awaiting_first_event_;
 };

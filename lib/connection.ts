@@ -13,6 +13,7 @@ import {
   MAX_DOMID,
   identifyDomain,
   identifyDomains,
+  identityNodes,
   listDomids,
   type DomainIdentity,
 } from './xenstore/domains';
@@ -131,9 +132,15 @@ export class Connection {
    * several have this name.
    */
   domain(ref: number | string): Domain {
-    if (typeof ref === 'number') return this.#byDomid(ref);
-    if (typeof ref === 'string') return this.#byText(ref);
-    throw invalidType('ref', 'of type number or string', ref);
+    checkRef(ref);
+    const known = this.#known(ref);
+    if (known?.isUnchanged() === true) return known;
+    const query = this.#xenstore.query();
+    // it is looked up again: once it is watched, further calls need no request
+    const isUnchanged = known?.watch(query);
+    const domain = typeof ref === 'number' ? this.#byDomid(query, ref) : this.#byText(query, ref);
+    if (domain === known && isUnchanged !== undefined) domain.isUnchanged = isUnchanged;
+    return domain;
   }
 
   /**
@@ -175,19 +182,25 @@ export class Connection {
     return inspectAs('Connection', { sysfs, timeoutMs, isClosed: !this.#xenstore.isOpen });
   }
 
-  #byDomid(domid: number): Domain {
-    if (!Number.isInteger(domid) || domid < 0 || domid > MAX_DOMID) {
-      throw outOfRange('ref', `an integer from 0 to ${MAX_DOMID}`, domid);
-    }
-    const identity = identifyDomain(this.#xenstore.query(), this.#host.ownDomid, domid);
+  /** The domain that was returned before for this domid, name or UUID. It may have ended or changed since. */
+  #known(ref: number | string): Domain | undefined {
+    if (typeof ref === 'number') return this.#domains.get(ref);
+    for (const domain of this.#domains.values()) if (domain.name === ref) return domain;
+    const uuid = ref.toLowerCase();
+    for (const domain of this.#domains.values()) if (domain.uuid === uuid) return domain;
+    return undefined;
+  }
+
+  #byDomid(query: Query, domid: number): Domain {
+    const identity = identifyDomain(query, this.#host.ownDomid, domid);
     if (identity !== undefined) return this.#domain(identity);
+    this.#forgetEnded(query, [domid]);
     throw new XenError('ERR_XEN_NO_DOMAIN', `no domain with matching id ${domid} is running`, {
       domid,
     });
   }
 
-  #byText(text: string): Domain {
-    const query = this.#xenstore.query();
+  #byText(query: Query, text: string): Domain {
     const all = identifyDomains(query, this.#host.ownDomid, this.#list(query));
     const named = all.filter(({ name }) => name === text);
     if (named.length > 1) {
@@ -207,8 +220,16 @@ export class Connection {
   #list(query: Query): number[] {
     const domids = listDomids(query, this.#host.ownDomid);
     const running = new Set(domids);
-    for (const domid of this.#domains.keys()) if (!running.has(domid)) this.#forget(domid);
+    this.#forgetEnded(
+      query,
+      [...this.#domains.keys()].filter((domid) => !running.has(domid)),
+    );
     return domids;
+  }
+
+  #forgetEnded(query: Query, domids: readonly number[]): void {
+    for (const domid of domids) this.#forget(domid);
+    query.unwatch(identityNodes(domids));
   }
 
   /** Returns the known object of a domain, or a new one if another domain had this domid. */
@@ -225,6 +246,15 @@ export class Connection {
   #forget(domid: number): void {
     this.#domains.get(domid)?.close();
     this.#domains.delete(domid);
+  }
+}
+
+function checkRef(ref: unknown): void {
+  if (typeof ref !== 'number' && typeof ref !== 'string') {
+    throw invalidType('ref', 'of type number or string', ref);
+  }
+  if (typeof ref === 'number' && !(Number.isInteger(ref) && ref >= 0 && ref <= MAX_DOMID)) {
+    throw outOfRange('ref', `an integer from 0 to ${MAX_DOMID}`, ref);
   }
 }
 

@@ -73,9 +73,41 @@ export class DomainCounters {
   }
 
   #readSum(counters: number, { bigint, sectorSize, partial }: ReadOptions): Reading {
+    const skipped: SkippedDisk[] = [];
+    const summands =
+      this.#readUnchanged(counters, sectorSize) ?? this.#readAll(counters, sectorSize, skipped);
+    const [first] = skipped;
+    if (first !== undefined && !partial) throw first.error;
+    const sum = sumCounters(summands);
+    this.#checkRange(sum, '');
+    return {
+      counters: bigint ? sum : roundCounters(sum),
+      skipped: partial ? skipped : undefined,
+    };
+  }
+
+  /** Reads all disks without a request of xenstored. Returns undefined if they may have changed. */
+  #readUnchanged(counters: number, sectorSize: SectorSize): BlockCounters<bigint>[] | undefined {
+    const disks = this.#disks.unchanged();
+    const summands: BlockCounters<bigint>[] = [];
+    for (const disk of disks ?? []) {
+      // it may be gone, which xenstored has not told yet
+      if (!disk.tryFill(BIGINTS, counters)) return undefined;
+      summands.push(toBigints(BIGINTS, this.#multiplier(disk, sectorSize)));
+    }
+    return disks && summands;
+  }
+
+  /** Opens and reads all disks. Those that cannot be read are added to `skipped`. */
+  #readAll(
+    counters: number,
+    sectorSize: SectorSize,
+    skipped: SkippedDisk[],
+  ): BlockCounters<bigint>[] {
     const query = this.#xenstore.query();
-    const { disks, skipped } = this.#disks.openAll(query);
-    const summands = disks.flatMap((disk) => {
+    const opened = this.#disks.openAll(query);
+    skipped.push(...opened.skipped);
+    return opened.disks.flatMap((disk) => {
       try {
         disk.fill(BIGINTS, counters, 0, query);
         return [toBigints(BIGINTS, this.#multiplier(disk, sectorSize, query))];
@@ -85,14 +117,6 @@ export class DomainCounters {
         return [];
       }
     });
-    const [first] = skipped;
-    if (first !== undefined && !partial) throw first.error;
-    const sum = sumCounters(summands);
-    this.#checkRange(sum, '');
-    return {
-      counters: bigint ? sum : roundCounters(sum),
-      skipped: partial ? skipped : undefined,
-    };
   }
 
   /** Refuses bytes that do not fit in libvirt's 64 bits with a sign. The addon checks sectors of 512 bytes. */
@@ -106,7 +130,7 @@ export class DomainCounters {
   }
 
   /** Returns the number of bytes by which the disk's sectors are multiplied. */
-  #multiplier(disk: Disk, sectorSize: SectorSize, query: Query | undefined): number {
+  #multiplier(disk: Disk, sectorSize: SectorSize, query?: Query): number {
     if (sectorSize === DEFAULT_SECTOR_SIZE) return DEFAULT_SECTOR_SIZE;
     const size = disk.info.physicalSectorSize ?? this.#readSectorSize(disk, query);
     if (size !== DEFAULT_SECTOR_SIZE) warnOfLibvirtBytes(disk.name, this.#nodes.label, size);

@@ -31,6 +31,8 @@ export class DomainDisks implements DiskOwner {
   readonly #byDevid = new Map<number, Disk>();
   /** By every path by which a disk was opened. */
   readonly #byPath = new Map<string, Disk>();
+  /** All disks, and whether they are the ones that there are now; undefined if one was not opened. */
+  #all: { readonly disks: readonly Disk[]; readonly isUnchanged?: () => boolean } | undefined;
 
   constructor(host: Host, xenstore: XenstoreClient, nodes: DomainNodes) {
     this.#host = host;
@@ -57,8 +59,17 @@ export class DomainDisks implements DiskOwner {
     return disk;
   }
 
-  /** Opens all disks. Those that cannot be opened are in `skipped`. */
-  openAll(query: Query): { disks: Disk[]; skipped: SkippedDisk[] } {
+  /** All disks, without a request of xenstored; undefined if they may have changed since they were opened. */
+  unchanged(): readonly Disk[] | undefined {
+    return this.#all?.isUnchanged?.() === true ? this.#all.disks : undefined;
+  }
+
+  /**
+   * Opens all disks. Those that cannot be opened are in `skipped`. From the second time on the disks are
+   * watched: a process that needs them once does not pay for it.
+   */
+  openAll(query: Query): { disks: readonly Disk[]; skipped: SkippedDisk[] } {
+    const isUnchanged = this.#all && this.#nodes.watch(query);
     const locations = this.#nodes.locate(query);
     const disks = locations.flatMap(({ devid, backend }) => {
       const held = this.#byDevid.get(devid);
@@ -80,7 +91,9 @@ export class DomainDisks implements DiskOwner {
     } finally {
       for (const vbd of vbds.values()) vbd.close();
     }
-    return { disks: disks.sort((a, b) => a.devid - b.devid), skipped };
+    disks.sort((a, b) => a.devid - b.devid);
+    this.#all = skipped.length === 0 ? { disks, ...(isUnchanged && { isUnchanged }) } : undefined;
+    return { disks, skipped };
   }
 
   reopen(disk: Disk, query = this.#xenstore.query()): void {

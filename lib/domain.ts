@@ -17,7 +17,7 @@ import {
 } from './libvirt/typed-params';
 import { Counter, NUMBERS } from './native';
 import { Options } from './options';
-import type { XenstoreClient } from './xenstore/client';
+import type { Query, XenstoreClient } from './xenstore/client';
 import type { DiskInfo } from './xenstore/disks';
 import { DomainNodes } from './xenstore/domain-nodes';
 import type { DomainIdentity } from './xenstore/domains';
@@ -73,6 +73,13 @@ export class Domain {
   readonly #disks: DomainDisks;
   readonly #counters: DomainCounters;
   readonly #defaults: ReadOptions;
+
+  /**
+   * Whether xenstored has told no change of the domain since it was last looked up.
+   *
+   * @internal
+   */
+  isUnchanged: () => boolean = () => false;
 
   /** @internal */
   constructor(host: Host, xenstore: XenstoreClient, identity: DomainIdentity) {
@@ -202,6 +209,15 @@ export class Domain {
    */
   update(identity: DomainIdentity): boolean {
     return this.#nodes.update(identity);
+  }
+
+  /**
+   * Watches the domain: see {@link Query.watch}.
+   *
+   * @internal
+   */
+  watch(query: Query): () => boolean {
+    return this.#nodes.watch(query);
   }
 
   /** @internal */

@@ -123,6 +123,11 @@ export interface NativeXenstoreClient {
   /** Returns the events since the last call. */
   take(): XenstoreEvents;
   /**
+   * Counts watch events and lost connections. While it returns the same number, what was read of watched
+   * nodes is true.
+   */
+  changes(): number;
+  /**
    * Abandons the thread of a request without a response, and its watches. The next request reconnects.
    * Returns false if no request is unanswered, or if a thread that was abandoned before has not ended.
    */
@@ -144,7 +149,7 @@ export interface Native {
   readonly Recorder: new () => NativeRecorder;
   /** `columns`: the columns that are read, a bit for each {@link Column}. */
   readonly VbdSet: new (pool: VbdPool, columns: number) => VbdSet;
-  /** `notify` is called when `take` has events to return. `watch`, `unwatch` and `post` need it. */
+  /** `notify` is called when `take` has events to return. `post` needs it. */
   readonly XenstoreClient: new (
     socket: string | undefined,
     notify?: () => void,

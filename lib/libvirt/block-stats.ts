@@ -51,9 +51,11 @@ export function toBigints(row: Row<bigint>, sectorSize: number): BlockCounters<b
  */
 export function sumCounters(disks: readonly BlockCounters<bigint>[]): BlockCounters<bigint> {
   const sum = (key: keyof BlockCounters<bigint>) => {
-    const present = disks.map((disk) => disk[key]).filter((value) => value >= 0n);
-    if (present.length === 0 && disks.length > 0) return -1n;
-    return present.reduce((total, value) => total + value, 0n);
+    let total = disks.length === 0 ? 0n : -1n;
+    for (const { [key]: value } of disks) {
+      if (value >= 0n) total = total < 0n ? value : total + value;
+    }
+    return total;
   };
   return {
     rdReq: sum('rdReq'),

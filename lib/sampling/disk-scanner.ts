@@ -45,8 +45,6 @@ export class DiskScanner {
   #kinds: readonly DiskKind[] = ['vbd'];
   /** The wanted disks, by domid and then by devid. */
   readonly #disks = new Map<number, ReadonlyMap<number, DiskInfo>>();
-  /** The paths that are watched on the present connection. */
-  #watched = new Set<string>();
   #filterError: { readonly error: unknown } | undefined;
 
   /**
@@ -96,14 +94,9 @@ export class DiskScanner {
     return true;
   }
 
-  /** Takes the loss of the connection into account: nothing is watched any more. */
-  forgetWatches(): void {
-    this.#watched = new Set();
-  }
-
   /** Scans the disks of all domains. */
   async scanAll(): Promise<void> {
-    await this.#watch([this.#backends]);
+    await this.#client.request('watch', [this.#backends]);
     const [present] = await this.#client.request('directory', [this.#backends]);
     const kinds = toNames(present);
     this.#kinds = DISK_KINDS.filter((kind) => kinds.includes(kind));
@@ -125,7 +118,7 @@ export class DiskScanner {
     const ownDomid = this.#ownDomid;
     for (const domid of domids) this.changed.delete(domid);
     // watched before it is read, so that no change is missed; a driver domain may not read names
-    if (ownDomid === 0) await this.#watch(domids.map(namePath));
+    if (ownDomid === 0) await this.#client.request('watch', domids.map(namePath));
     const locations = await this.#locate(domids);
     const vbds = locations.filter(({ kind }) => kind === 'vbd');
     const others = locations.filter(({ kind }) => kind !== 'vbd');
@@ -147,7 +140,7 @@ export class DiskScanner {
     };
     this.#vbds.discard(toKeys(vbds.filter(isUnwanted)));
     const gone = domids.filter((domid) => !locations.some((it) => it.domid === domid));
-    await this.#unwatch(gone.map(namePath));
+    await this.#client.request('unwatch', gone.map(namePath));
   }
 
   /** Finds the disks of domains. */
@@ -222,19 +215,6 @@ export class DiskScanner {
       throw invalidType('options.filter', 'a function that returns a boolean', isWanted);
     }
     return Boolean(isWanted);
-  }
-
-  async #watch(paths: readonly string[]): Promise<void> {
-    // on a connection that is lost meanwhile, these are no watches of the next one
-    const watched = this.#watched;
-    const unwatched = paths.filter((path) => !watched.has(path));
-    await this.#client.request('watch', unwatched);
-    for (const path of unwatched) watched.add(path);
-  }
-
-  async #unwatch(paths: readonly string[]): Promise<void> {
-    const watched = paths.filter((path) => this.#watched.delete(path));
-    await this.#client.request('unwatch', watched);
   }
 }
 

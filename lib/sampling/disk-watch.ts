@@ -107,10 +107,7 @@ export class DiskWatch {
 
   #onEvents(changed: readonly string[], lost: boolean): void {
     for (const path of changed) if (!this.#scanner.addChanged(path)) this.#scanEverything = true;
-    if (lost) {
-      this.#setStale();
-      this.#scanner.forgetWatches();
-    }
+    if (lost) this.#setStale();
     this.#reportCurrent();
     this.#scanNext();
   }

@@ -56,7 +56,8 @@ export class XenstoreClient {
    * @throws XenError `ERR_XEN_CLOSED`.
    */
   query(): Query {
-    return new Query(this.checkOpen(), this.#settings);
+    this.checkOpen();
+    return new Query(this, this.#settings);
   }
 
   get isOpen(): boolean {
@@ -77,12 +78,12 @@ export class XenstoreClient {
 
 /** The requests of one public call. A request for many paths needs only one switch of threads. */
 export class Query {
-  readonly #client: NativeXenstoreClient;
+  readonly #client: XenstoreClient;
   readonly #settings: Settings;
   /** In milliseconds on the clock of `process.hrtime`. */
   readonly #deadlineMs: number;
 
-  constructor(client: NativeXenstoreClient, settings: Settings) {
+  constructor(client: XenstoreClient, settings: Settings) {
     this.#client = client;
     this.#settings = settings;
     this.#deadlineMs = Number(process.hrtime.bigint()) / 1e6 + settings.timeoutMs;
@@ -120,10 +121,28 @@ export class Query {
     );
   }
 
-  #request(operation: 'read' | 'directory', paths: readonly string[]): Answer[] {
+  /**
+   * Watches nodes. Returns a function that tells, without a request, whether what is read of them
+   * afterwards is true: it returns false after any change that xenstored has told.
+   *
+   * @throws {@link XenError} `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_IO`; the function: `ERR_XEN_CLOSED`.
+   */
+  watch(paths: readonly string[]): () => boolean {
+    this.#request('watch', paths);
+    const client = this.#client;
+    const changes = client.checkOpen().changes();
+    return () => client.checkOpen().changes() === changes;
+  }
+
+  /** Ends the watches of nodes, if there are any. */
+  unwatch(paths: readonly string[]): void {
+    this.#request('unwatch', paths);
+  }
+
+  #request(operation: Operation, paths: readonly string[]): Answer[] {
     if (paths.length === 0) return [];
     const start = performance.now();
-    const answers = this.#client.request(operation, paths, this.#deadlineMs);
+    const answers = this.#client.checkOpen().request(operation, paths, this.#deadlineMs);
     logRequest(operation, paths, start, answers);
     if (!Array.isArray(answers)) throw xenstoreError(answers, this.#settings);
     return answers;

@@ -56,6 +56,9 @@ export interface DiskInfo {
   readonly physicalSectorSize: number | undefined;
 }
 
+/** The directory of libxl's own nodes, which only the toolstack writes. */
+export const LIBXL_DIRECTORY = '/libxl';
+
 /** The location of a disk, known before its description is read. */
 export interface DiskLocation extends Pick<
   DiskInfo,
@@ -72,7 +75,7 @@ export interface DiskLocation extends Pick<
  */
 export function locateDisks(query: Query, ownDomid: number, domid: number): DiskLocation[] {
   const ofKind = (kind: DiskKind) => `${kindDirectory(ownDomid, kind)}/${domid}`;
-  const libxl = ['vbd', 'virtio_disk'].map((type) => `/libxl/${domid}/device/${type}`);
+  const libxl = ['vbd', 'virtio_disk'].map((type) => `${LIBXL_DIRECTORY}/${domid}/device/${type}`);
   // one request for all; xenstored refuses a driver domain access to libxl's nodes
   const backends = [backendsDirectory(ownDomid), ofKind('vbd')];
   const [present, vbds, ...libxlLists] = query.list([...backends, ...libxl], backends.length);

@@ -1,6 +1,14 @@
 import { XenError } from '../errors';
+import { backendsDirectory } from './backend-kinds';
 import type { Query } from './client';
-import { diskNodes, locateDisks, toDiskInfos, type DiskInfo, type DiskLocation } from './disks';
+import {
+  LIBXL_DIRECTORY,
+  diskNodes,
+  locateDisks,
+  toDiskInfos,
+  type DiskInfo,
+  type DiskLocation,
+} from './disks';
 import {
   confirmRunning,
   identityNodes,
@@ -44,6 +52,13 @@ export class DomainNodes {
     const isSame = isSameDomain(this.#identity, identity);
     if (isSame) this.#identity = identity;
     return isSame;
+  }
+
+  /** Watches the nodes that identify the domain and those of all disks: see {@link Query.watch}. */
+  watch(query: Query): () => boolean {
+    // a driver domain may not read the other ones
+    const more = this.#ownDomid === 0 ? [LIBXL_DIRECTORY, ...identityNodes([this.domid])] : [];
+    return query.watch([backendsDirectory(this.#ownDomid), ...more]);
   }
 
   /** Locates all disks, without reading what they are. */

@@ -87,6 +87,15 @@ describe('a read of an open disk', () => {
     expect(systemCalls(call)).toEqual(preads(4 * count));
   });
 
+  test.each([
+    ["web.blockStats('')", 5],
+    ["xen.domain('db').blockStats('')", 3 * 5],
+    ["xen.domain(2).blockStatsFlags('')", 3 * 6],
+    ["xen.domain('web1')", 0],
+  ])('%s, repeated, makes %i preads and no other system call', (call, count) => {
+    expect(systemCalls(call)).toEqual(preads(count));
+  });
+
   test('opens each directory and each file if a set is beyond its descriptor budget', () => {
     const file = ['openat', 'pread64', 'close'];
     const files = Array.from({ length: 7 }, () => file).flat();

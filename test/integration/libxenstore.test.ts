@@ -135,6 +135,41 @@ describe('the number of requests', () => {
     xen.close();
   });
 
+  test('of repeated calls is none while xenstored tells no change, and the next call sees a change', async () => {
+    const xen = connect(proxy.connectOptions);
+    const calls = () => {
+      const { rdReq } = xen.domain('guest3').blockStats('');
+      const { params } = xen.domain(4).blockStatsFlags('', { bigint: true });
+      return { rdReq, rdOperations: params.find(({ field }) => field === 'rd_operations')?.value };
+    };
+    await proxy.requests();
+    calls();
+    const once = (await proxy.requests()).length;
+    // called again, the domain and its disks are watched
+    calls();
+    const paths = (await proxy.requests()).filter(({ type }) => type === 'watch');
+    expect(paths.map(({ path }) => path)).toEqual([
+      ...['/local/domain/0/backend', '/libxl', '/local/domain/3/name', '/local/domain/3/vm'],
+      ...['/local/domain/4/name', '/local/domain/4/vm'],
+    ]);
+    for (let i = 0; i < 100; i++) calls();
+    expect(await proxy.requests()).toEqual([]);
+
+    const counters = { rd_req: 7 };
+    await host.attachDisk(3, { name: 'xvdz', source: '/dev/vg/z', counters });
+    while (calls().rdReq !== 7) await delay(1);
+    await host.attachDisk(4, { name: 'xvdz', source: '/dev/vg/y', counters });
+    while (calls().rdOperations !== 7n) await delay(1);
+    await proxy.requests();
+    for (let i = 0; i < 100; i++) calls();
+    const more = (await proxy.requests()).length;
+    expect(more).toBeLessThan(2 * once); // the guest's connecting is one more change
+    await host.detachDisk(3, 'xvdz');
+    await host.detachDisk(4, 'xvdz');
+    expect(calls().rdReq).toBe(0);
+    xen.close();
+  });
+
   test('of a set is one for each node, a directory and a watch for each domain, and three more', async () => {
     const xen = connect(proxy.connectOptions);
     await proxy.requests();

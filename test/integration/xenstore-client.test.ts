@@ -51,11 +51,40 @@ describe('a client that watches', () => {
     expect(client.take()).toEqual({ changed: [], lost: false });
   });
 
-  test('keeps its connection and its watch if it watches a path twice', async () => {
+  test('has one watch if it watches a path twice, and none after one unwatch', async () => {
     await post('watch', ['/local']);
-    expect(await post('watch', ['/local'])).toMatchObject({ lost: false, response: [17] });
+    expect(await post('watch', ['/local'])).toMatchObject({ lost: false, response: [[]] });
     await xenstored.write([['/local/domain/1/name', 'web1']]);
     await untilNotified();
     expect(client.take().changed).toContain('/local/domain/1/name');
+    await post('unwatch', ['/local', '/local/domain/1']);
+    await xenstored.write([['/local/domain/1/name', 'web2']]);
+    // the next response comes after every event
+    expect(await post('watch', ['/tool'])).toMatchObject({ lost: false, changed: [] });
+  });
+
+  test('counts changes: those of watched nodes, and lost connections', async () => {
+    const deadline = () => Number(process.hrtime.bigint()) / 1e6 + 1000;
+    const untilMore = async (count: number) => {
+      while (client.changes() === count) await delay(1);
+      return client.changes();
+    };
+    const { XenstoreClient } = loadNative();
+    client.close();
+    client = new XenstoreClient(xenstored.socket); // one that posts nothing
+    expect(client.request('read', ['/local/domain/1/name'], deadline())).toEqual([2]);
+    expect(client.request('watch', ['/local'], deadline())).toEqual([[]]);
+    // neither the new connection, which has a handle for watches, nor a watch is a change
+    expect(client.request('read', ['/local/domain/1/name'], deadline())).toEqual([2]);
+    expect(client.changes()).toBe(0);
+    await xenstored.write([['/tool/a', '1']]);
+    await xenstored.write([['/local/domain/1/name', 'web1']]);
+    const written = await untilMore(0);
+    await xenstored.kill();
+    const lost = await untilMore(written);
+    await xenstored.start();
+    expect(client.request('watch', ['/local'], deadline())).toEqual([[]]);
+    await xenstored.write([['/local/domain/1/name', 'web2']]);
+    expect(await untilMore(lost)).toBeGreaterThan(lost);
   });
 });
