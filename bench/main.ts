@@ -110,7 +110,7 @@ async function main(): Promise<void> {
   const xen = connect(connectOptions);
   const web = xen.domain('web1');
   const disk = web.disk(name);
-  const row = new Float64Array(9);
+  const row = new Float64Array(12);
 
   const descriptors = files.map((path) => openSync(path, 'r'));
   const buffer = Buffer.alloc(32);

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstddef>
 
-#include "vbd_statistics.h"
+#include "disk_statistics.h"
 
 namespace xen_block_stats {
 

@@ -21,7 +21,8 @@ Napi::Function JsVbd::Define(Napi::Env env) {
 JsVbd::JsVbd(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
       pool_(JsVbdPool::From(info[0])),
-      key_(info[1].As<Napi::Number>().Uint32Value(), info[2].As<Napi::Number>().Uint32Value()) {}
+      key_{info[1].As<Napi::Number>().Uint32Value(), info[2].As<Napi::Number>().Uint32Value(),
+           info[3].As<Napi::Number>().Uint32Value()} {}
 
 Napi::Value JsVbd::Open(const Napi::CallbackInfo& info) {
   vbd_ = pool_->Open(key_);

@@ -9,7 +9,7 @@ Napi::Function JsVbdPool::Define(Napi::Env env) {
 JsVbdPool::JsVbdPool(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
       pool_(std::make_shared<VbdPool>(
-          info[0].As<Napi::String>().Utf8Value(),
-          static_cast<size_t>(info[1].As<Napi::Number>().Int64Value()))) {}
+          info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
+          static_cast<size_t>(info[2].As<Napi::Number>().Int64Value()))) {}
 
 }  // namespace xen_block_stats

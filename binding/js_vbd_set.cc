@@ -9,13 +9,13 @@
 namespace xen_block_stats {
 namespace {
 
-// Converts a Uint32Array with two numbers for each vbd: domid and devid.
+// Converts a Uint32Array with three numbers for each vbd: domid, devid and the pid of its tapdisk.
 std::vector<VbdSet::Key> ToKeys(const Napi::Value& value) {
   const Napi::Uint32Array array = value.As<Napi::Uint32Array>();
   std::vector<VbdSet::Key> keys;
-  keys.reserve(array.ElementLength() / 2);
-  for (size_t i = 0; i + 1 < array.ElementLength(); i += 2) {
-    keys.emplace_back(array[i], array[i + 1]);
+  keys.reserve(array.ElementLength() / 3);
+  for (size_t i = 0; i + 2 < array.ElementLength(); i += 3) {
+    keys.push_back({array[i], array[i + 1], array[i + 2]});
   }
   return keys;
 }

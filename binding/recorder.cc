@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "thread.h"
+#include "vbd_statistics.h"
 
 namespace xen_block_stats {
 namespace {
@@ -186,8 +187,8 @@ void Recorder::Read(Rows* rows, DescriptorReserve* reserve, Frame* frame) const 
     Failure failure{ENODEV, kCounters};
     if (source.files) {
       failure = source.files->Read(counters_, row);
-    } else if (source.is_open) {
-      failure = reserve->With([&] { return source.directory.Read(counters_, row); });
+    } else if (source.statistics) {
+      failure = reserve->With([&] { return source.statistics->Read(counters_, row); });
     }
     ClearOthers(failure.error == 0 ? columns_ : 0, row);
     row += kColumns;

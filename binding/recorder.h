@@ -10,7 +10,7 @@
 
 #include "deadline.h"
 #include "descriptor_reserve.h"
-#include "vbd_statistics.h"
+#include "disk_statistics.h"
 
 namespace xen_block_stats {
 
@@ -18,11 +18,10 @@ namespace xen_block_stats {
 // row for each vbd. Its methods are called on one thread.
 class Recorder {
  public:
-  // A vbd, as the thread reads it.
+  // A disk, as the thread reads it.
   struct Source {
-    std::shared_ptr<const VbdFiles> files;  // null: each read opens what it needs
-    VbdDirectory directory;
-    bool is_open;  // false: the row is not read
+    std::shared_ptr<const StatisticsFiles> files = nullptr;  // null: each read opens them
+    std::unique_ptr<StatisticsSource> statistics = nullptr;  // null: the row is not read
   };
 
   // The rows of the frames from a moment on.

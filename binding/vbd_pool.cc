@@ -8,7 +8,9 @@
 #include <array>
 #include <cerrno>
 
+#include "tapdisk_statistics.h"
 #include "thread.h"
+#include "vbd_statistics.h"
 
 namespace xen_block_stats {
 namespace {
@@ -21,8 +23,9 @@ constexpr int kCandidates = 8;
 
 }  // namespace
 
-VbdPool::VbdPool(std::string devices, size_t max_open_files)
+VbdPool::VbdPool(std::string devices, std::string shm, size_t max_open_files)
     : devices_(std::move(devices)),
+      shm_(std::move(shm)),
       max_open_files_(max_open_files - std::min(max_open_files, DescriptorReserve::kSize)) {}
 
 std::shared_ptr<Vbd> VbdPool::Open(Key key) {
@@ -31,13 +34,13 @@ std::shared_ptr<Vbd> VbdPool::Open(Key key) {
   std::shared_ptr<Vbd> vbd = entry.lock();
   if (vbd && Read(vbd.get(), 1u << kRdReq, unused.data()).error == 0) return vbd;
 
-  vbd = std::make_shared<Vbd>(StatisticsDirectory(devices_, key.first, key.second));
+  vbd = std::make_shared<Vbd>(Find(key));
   entry = vbd;
   vbd->last_read_ = reads_;
   Failure failure{EMFILE, kCounters};
-  if (HasRoom()) failure = Hold(vbd.get());
+  if (HasRoom(*vbd)) failure = Hold(vbd.get());
   if (IsOutOfDescriptors(failure.error)) {
-    failure = reserve_.With([&] { return vbd->directory_.Check(); });
+    failure = reserve_.With([&] { return vbd->source_->Check(); });
   }
   vbd->failure_ = failure;
   if (vbds_.size() > prune_at_) {
@@ -56,13 +59,13 @@ Failure VbdPool::Read(Vbd* vbd, CounterSet wanted, Number* row) {
   ++reads_;
   if (!vbd->files_ || !vbd->files_->is_complete()) {
     // Reading has to open the files anyway: they stay open if there is room.
-    if (!vbd->files_ && !HasRoom()) MakeRoomFor(*vbd);
-    if (HasRoom()) failure = Hold(vbd);
+    if (!vbd->files_ && !HasRoom(*vbd)) MakeRoomFor(*vbd);
+    if (HasRoom(*vbd)) failure = Hold(vbd);
   }
   vbd->last_read_ = reads_;
   if (failure.error == 0 || IsOutOfDescriptors(failure.error)) {
     failure = vbd->files_ ? vbd->files_->Read(wanted, row)
-                          : reserve_.With([&] { return vbd->directory_.Read(wanted, row); });
+                          : reserve_.With([&] { return vbd->source_->Read(wanted, row); });
   }
   if (failure.error != 0 && !IsOutOfDescriptors(failure.error)) {
     vbd->files_.reset();
@@ -91,9 +94,18 @@ void VbdPool::GrowDescriptorTable(size_t vbds) {
   });
 }
 
-bool VbdPool::HasRoom() const { return *open_files_ + kCounters <= max_open_files_; }
+std::unique_ptr<StatisticsSource> VbdPool::Find(const Key& key) const {
+  if (key.tapdisk != 0) {
+    return std::make_unique<TapdiskSource>(shm_, key.tapdisk, key.domid, key.devid);
+  }
+  return std::make_unique<VbdDirectory>(StatisticsDirectory(devices_, key.domid, key.devid));
+}
 
-Failure VbdPool::Hold(Vbd* vbd) { return vbd->directory_.OpenFiles(open_files_, &vbd->files_); }
+bool VbdPool::HasRoom(const Vbd& vbd) const {
+  return *open_files_ + vbd.source_->descriptors() <= max_open_files_;
+}
+
+Failure VbdPool::Hold(Vbd* vbd) { return vbd->source_->OpenFiles(open_files_, &vbd->files_); }
 
 void VbdPool::MakeRoomFor(const Vbd& vbd) {
   const uint64_t interval = reads_ - vbd.last_read_;

@@ -6,32 +6,32 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
-#include <vector>
 
 #include "descriptor_reserve.h"
-#include "vbd_statistics.h"
+#include "disk_statistics.h"
 
 namespace xen_block_stats {
 
-// A vbd that is open, or the reason why it is not any more. Handles and sets that read the same vbd
-// share it. VbdPool opens and reads it.
+// The statistics of a disk that are open, or the reason why they are not any more. Handles and sets
+// that read the same disk share them. VbdPool opens and reads them.
 class Vbd {
  public:
-  explicit Vbd(std::string directory) : directory_(std::move(directory)) {}
+  explicit Vbd(std::unique_ptr<StatisticsSource> source) : source_(std::move(source)) {}
 
   // Why it cannot be opened or read: no error while it is open. It never opens again.
   Failure failure() const { return failure_; }
   bool is_open() const { return failure_.error == 0; }
   // Its open files; null while each read opens what it needs.
-  const std::shared_ptr<const VbdFiles>& files() const { return files_; }
-  const VbdDirectory& directory() const { return directory_; }
+  const std::shared_ptr<const StatisticsFiles>& files() const { return files_; }
+  const StatisticsSource& source() const { return *source_; }
 
  private:
   friend class VbdPool;
 
-  VbdDirectory directory_;
-  std::shared_ptr<const VbdFiles> files_;
+  const std::unique_ptr<StatisticsSource> source_;
+  std::shared_ptr<const StatisticsFiles> files_;
   Failure failure_;
   uint64_t last_read_ = 0;  // see VbdPool::reads_
 };
@@ -41,12 +41,20 @@ class Vbd {
 // opens and closes its files. Not thread-safe.
 class VbdPool {
  public:
-  // Identifies a vbd: its domid and its devid.
-  using Key = std::pair<uint32_t, uint32_t>;
+  // Identifies a disk, and says who serves it.
+  struct Key {
+    uint32_t domid;
+    uint32_t devid;
+    uint32_t tapdisk;  // the pid of its tapdisk; 0: blkback serves it
 
-  // devices: the path of the directory .../bus/xen-backend/devices. max_open_files: the descriptor
-  // budget.
-  VbdPool(std::string devices, size_t max_open_files);
+    bool operator<(const Key& other) const { return tuple() < other.tuple(); }
+    bool operator==(const Key& other) const { return tuple() == other.tuple(); }
+    std::tuple<uint32_t, uint32_t, uint32_t> tuple() const { return {domid, devid, tapdisk}; }
+  };
+
+  // devices: the path of the directory .../bus/xen-backend/devices. shm: that of the directory of
+  // tapdisk's statistics. max_open_files: the descriptor budget.
+  VbdPool(std::string devices, std::string shm, size_t max_open_files);
   VbdPool(const VbdPool&) = delete;
   VbdPool& operator=(const VbdPool&) = delete;
 
@@ -54,8 +62,8 @@ class VbdPool {
   // says if that is impossible. Its files close with the last reference.
   std::shared_ptr<Vbd> Open(Key key);
 
-  // Reads the wanted counters into a row, as VbdFiles::Read() does. After a failure the vbd is
-  // closed, unless the process had no free descriptor.
+  // Reads the wanted counters into a row, as StatisticsFiles::Read() does. After a failure the vbd
+  // is closed, unless the process had no free descriptor.
   template <typename Number>
   Failure Read(Vbd* vbd, CounterSet wanted, Number* row);
 
@@ -66,14 +74,18 @@ class VbdPool {
   void Close() { reserve_.Release(); }
 
  private:
-  // Returns whether the budget has room for the files of one more vbd.
-  bool HasRoom() const;
+  // Returns where the statistics of a disk are.
+  std::unique_ptr<StatisticsSource> Find(const Key& key) const;
+  // Returns whether the budget has room for the files of this vbd.
+  bool HasRoom(const Vbd& vbd) const;
   // Opens the files of the vbd and holds them.
   Failure Hold(Vbd* vbd);
   // Closes the files of a vbd that is read less than half as often as this one, if it finds one
   // among the next few.
   void MakeRoomFor(const Vbd& vbd);
+
   const std::string devices_;
+  const std::string shm_;
   const size_t max_open_files_;
   const OpenCount open_files_ = std::make_shared<std::atomic<size_t>>(0);
   size_t descriptor_table_ = 0;  // the entries that the descriptor table was grown to

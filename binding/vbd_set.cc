@@ -72,11 +72,9 @@ std::shared_ptr<Recorder> VbdSet::Record(int64_t interval, size_t capacity) {
 Recorder::Rows VbdSet::RecordedRows() const {
   Recorder::Rows recorded{generation_};
   for (const Row& row : rows_) {
-    if (row.vbd) {
-      recorded.sources.push_back({row.vbd->files(), row.vbd->directory(), row.vbd->is_open()});
-    } else {
-      recorded.sources.push_back({nullptr, VbdDirectory(""), false});
-    }
+    Recorder::Source source;
+    if (row.vbd && row.vbd->is_open()) source = {row.vbd->files(), row.vbd->source().Clone()};
+    recorded.sources.push_back(std::move(source));
   }
   return recorded;
 }

@@ -9,6 +9,7 @@
 
 #include "recorder.h"
 #include "vbd_pool.h"
+#include "vbd_statistics.h"
 
 namespace xen_block_stats {
 

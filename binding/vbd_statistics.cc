@@ -33,13 +33,6 @@ constexpr std::array<CounterFile, kCounters> kFiles = {{
     {"oo_req", kColumnOoReq, false},
 }};
 
-// In the order of Column.
-constexpr std::array<const char*, kColumns> kColumnNames = {
-    "rdReq",   "rdSectors", "rdBytes",    "wrReq", "wrSectors",
-    "wrBytes", "flushReq",  "discardReq", "ooReq",
-};
-static_assert(kColumnNames.back() != nullptr, "every column has a name");
-
 // The kernel makes the files in the order oo_req, rd_req, wr_req, f_req, ds_req, rd_sect, wr_sect
 // (xen_vbdstat_attrs in drivers/block/xen-blkback/xenbus.c) and removes them in the same order.
 // They are opened in the reverse order. If wr_sect exists, the kernel has made all files. If oo_req
@@ -70,6 +63,12 @@ int ReadCounter(int descriptor, int64_t* value) {
   return ParseCounter(text, static_cast<size_t>(length), value);
 }
 
+// Sets the columns that blkback does not count.
+template <typename Number>
+void ClearUncounted(Number* row) {
+  row[kColumnRdTimeNs] = row[kColumnWrTimeNs] = row[kColumnIoErrors] = -1;
+}
+
 // Writes a counter into its columns. Returns false if its bytes are not below 2^63.
 template <typename Number>
 bool Store(unsigned counter, int64_t value, Number* row) {
@@ -90,7 +89,8 @@ CounterSet CountersOf(ColumnSet columns) {
     const unsigned filled = kFiles[counter].sectors ? bit | bit << 1 : bit;
     if ((columns & filled) != 0) counters |= 1u << counter;
   }
-  return counters;
+  // One counter is read in any case, so that a removed disk is noticed.
+  return counters == 0 ? 1u << kRdReq : counters;
 }
 
 std::array<const char*, kCounters> CounterFiles() {
@@ -98,10 +98,6 @@ std::array<const char*, kCounters> CounterFiles() {
   for (unsigned counter = 0; counter < kCounters; ++counter) names[counter] = kFiles[counter].name;
   return names;
 }
-
-std::array<const char*, kColumns> ColumnNames() { return kColumnNames; }
-
-bool IsOutOfDescriptors(int error) { return error == EMFILE || error == ENFILE; }
 
 int ParseCounter(const char* text, size_t length, int64_t* value) {
   constexpr size_t kMaxDigits = 19;  // 19 digits always fit in 64 bits, and 20 are beyond 2^63
@@ -137,7 +133,8 @@ VbdFiles::~VbdFiles() {
 }
 
 template <typename Number>
-Failure VbdFiles::Read(CounterSet wanted, Number* row) const {
+Failure VbdFiles::ReadRow(CounterSet wanted, Number* row) const {
+  ClearUncounted(row);
   for (unsigned counter = 0; counter < kCounters; ++counter) {
     if ((wanted & (1u << counter)) == 0) continue;
     int64_t value = -1;
@@ -152,8 +149,8 @@ Failure VbdFiles::Read(CounterSet wanted, Number* row) const {
   return {};
 }
 
-template Failure VbdFiles::Read(CounterSet, double*) const;
-template Failure VbdFiles::Read(CounterSet, int64_t*) const;
+template Failure VbdFiles::ReadRow(CounterSet, double*) const;
+template Failure VbdFiles::ReadRow(CounterSet, int64_t*) const;
 
 bool VbdFiles::is_complete() const {
   return descriptors_[kOpenOrder.front()] != kMissing &&
@@ -167,7 +164,8 @@ Failure VbdDirectory::Check() {
   return failure;
 }
 
-Failure VbdDirectory::OpenFiles(const OpenCount& count, std::shared_ptr<const VbdFiles>* files) {
+Failure VbdDirectory::OpenFiles(const OpenCount& count,
+                                std::shared_ptr<const StatisticsFiles>* files) {
   int directory;
   Failure failure = Open(&directory);
   if (failure.error != 0) return failure;
@@ -191,7 +189,8 @@ Failure VbdDirectory::OpenFiles(const OpenCount& count, std::shared_ptr<const Vb
 }
 
 template <typename Number>
-Failure VbdDirectory::Read(CounterSet wanted, Number* row) {
+Failure VbdDirectory::ReadRow(CounterSet wanted, Number* row) {
+  ClearUncounted(row);
   int directory;
   Failure failure = Open(&directory);
   if (failure.error != 0) return failure;
@@ -201,8 +200,8 @@ Failure VbdDirectory::Read(CounterSet wanted, Number* row) {
   return failure;
 }
 
-template Failure VbdDirectory::Read(CounterSet, double*);
-template Failure VbdDirectory::Read(CounterSet, int64_t*);
+template Failure VbdDirectory::ReadRow(CounterSet, double*);
+template Failure VbdDirectory::ReadRow(CounterSet, int64_t*);
 
 Failure VbdDirectory::Open(int* directory) {
   *directory = OpenRetrying(AT_FDCWD, path_.c_str(), O_PATH | O_DIRECTORY);

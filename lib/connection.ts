@@ -32,6 +32,8 @@ export interface ConnectOptions {
   maxOpenFiles?: number | undefined;
   /** The directory that contains `bus/xen-backend/devices`; default: `SYSFS_PATH`, else `/sys`. */
   sysfs?: string | undefined;
+  /** The directory that contains tapdisk's `td3-<pid>`; default: `/dev/shm`. */
+  shm?: string | undefined;
   /**
    * The path of xenstored's socket, for tests and simulators. The default is libxenstore's
    * (`XENSTORED_PATH`, `XENSTORED_RUNDIR`, `/var/run/xenstored/socket`, the kernel's xenbus device).
@@ -60,6 +62,7 @@ export function connect(options?: ConnectOptions): Connection {
     sectorSize: readSectorSize(given) ?? 'physical',
     timeoutMs: given.number('timeoutMs') ?? 1000,
     sysfs: given.path('sysfs') ?? (process.env['SYSFS_PATH'] || '/sys'),
+    shm: given.path('shm') ?? '/dev/shm',
     socket: given.path('xenstore'),
   };
   const { timeoutMs } = settings;
@@ -72,6 +75,7 @@ export function connect(options?: ConnectOptions): Connection {
   const native = loadNative();
   const vbds = new native.VbdPool(
     devicesDirectory(settings.sysfs),
+    settings.shm,
     maxOpenFiles ?? Math.floor(native.openFilesLimit() / 2),
   );
   const xenstore = new XenstoreClient({ native, ...settings });

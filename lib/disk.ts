@@ -1,5 +1,5 @@
 import { inspect, types } from 'node:util';
-import { statisticsError } from './backends/blkback';
+import { statisticsError } from './backends/statistics-error';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
 import { inspectAs } from './inspect';
@@ -9,29 +9,36 @@ import type { Query } from './xenstore/client';
 import { isSameDisk, type DiskInfo } from './xenstore/disks';
 
 /**
- * The counters of a disk. blkback counts from the moment when the guest's frontend connects, and starts
- * from 0 again when the frontend reconnects. A counter that the kernel does not have is -1. The names in
- * parentheses are the kernel's files in `vbd-<domid>-<devid>/statistics`.
+ * The counters of a disk. blkback and tapdisk count from the moment when the guest's frontend connects, and
+ * start from 0 again when the frontend reconnects. What a backend does not count is -1. In parentheses are the
+ * sources: the kernel's files in `vbd-<domid>-<devid>/statistics`; the fields of tapdisk's file
+ * `td3-<pid>/vbd-<domid>-<devid>`.
  */
 export interface DiskStats<N extends number | bigint = number> {
-  /** Read requests (`rd_req`). */
+  /** Read requests (`rd_req`; `read_reqs_submitted`). */
   rdReq: N;
-  /** Sectors of 512 bytes read (`rd_sect`). */
+  /** Sectors of 512 bytes read (`rd_sect`; `read_sectors`). */
   rdSectors: N;
   /** Bytes read: `rdSectors` * 512. */
   rdBytes: N;
-  /** Write requests (`wr_req`). */
+  /** Write requests (`wr_req`; `write_reqs_submitted`, which has the flushes, too). */
   wrReq: N;
-  /** Sectors of 512 bytes written (`wr_sect`). */
+  /** Sectors of 512 bytes written (`wr_sect`; `write_sectors`). */
   wrSectors: N;
   /** Bytes written: `wrSectors` * 512. */
   wrBytes: N;
-  /** Flush requests (`f_req`). */
+  /** Flush requests (`f_req`); -1 for tapdisk. */
   flushReq: N;
-  /** Discard requests (`ds_req`). */
+  /** Discard requests (`ds_req`); -1 for tapdisk. */
   discardReq: N;
-  /** Requests delayed because the backend was busy (`oo_req`). */
+  /** Requests delayed because the backend was busy (`oo_req`); -1 for tapdisk. */
   ooReq: N;
+  /** The time that the read requests took in all, in nanoseconds (`read_total_ticks` * 1000); -1 for blkback. */
+  rdTimeNs: N;
+  /** The time that the write requests took in all, in nanoseconds (`write_total_ticks` * 1000); -1 for blkback. */
+  wrTimeNs: N;
+  /** Requests that failed (`io_errors`); -1 for blkback. */
+  ioErrors: N;
 }
 
 /** The order in which {@link Disk.readInto} fills an array. */
@@ -107,7 +114,7 @@ export class Disk {
    * Reads every counter into an array, in the order of {@link DISK_COLUMNS}. Creates no JavaScript objects.
    * Writes nothing when it throws.
    *
-   * @param array - the array into which the nine values are written.
+   * @param array - the array into which the values are written.
    * @param offset - the index of the first value.
    * @throws as {@link Disk.read}.
    */
@@ -164,7 +171,7 @@ export class Disk {
     const failure = this.#vbd.read(array, counters, offset);
     if (failure === 0) return;
     this.closeStatistics();
-    throw statisticsError(this.#host.sysfs, this, failure, 'pread');
+    throw statisticsError(this.#host, this.#info, failure, 'pread');
   }
 
   /**
@@ -229,12 +236,26 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
     flushReq: row[Column.flushReq],
     discardReq: row[Column.discardReq],
     ooReq: row[Column.ooReq],
+    rdTimeNs: row[Column.rdTimeNs],
+    wrTimeNs: row[Column.wrTimeNs],
+    ioErrors: row[Column.ioErrors],
   };
 }
 
-/** Whether blkback in this domain serves the disk, from its description in xenstore. */
+/** Whether blkback or tapdisk in this domain serves the disk, from its description in xenstore. */
 export function isReadable({ kind, backendDomid, format }: DiskInfo, ownDomid: number): boolean {
-  return kind === 'vbd' && backendDomid === ownDomid && format === 'raw';
+  return backendDomid === ownDomid && (kind === 'vbd3' || (kind === 'vbd' && format === 'raw'));
+}
+
+/**
+ * Checks that blkback in this domain serves the disk, as libvirt does.
+ *
+ * @throws XenError `ERR_XEN_UNSUPPORTED_DRIVER`, `ERR_XEN_UNSUPPORTED_FORMAT`.
+ */
+export function checkBlkback(info: DiskInfo, ownDomid: number): void {
+  if (info.kind === 'vbd' && isReadable(info, ownDomid)) return;
+  checkReadable(info, ownDomid);
+  throw unsupportedKind(info, ': disk.read() reads it');
 }
 
 /**
@@ -244,26 +265,39 @@ export function isReadable({ kind, backendDomid, format }: DiskInfo, ownDomid: n
  */
 export function checkReadable(info: DiskInfo, ownDomid: number): void {
   if (isReadable(info, ownDomid)) return;
-  const { name: disk, domid, domain, driver, kind, format, backendDomid } = info;
-  const unsupported = (
-    code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT',
-    message: string,
-  ) => new XenError(code, message, { domid, disk });
-  const of = `disk ${disk} of domain ${domain ?? String(domid)}`;
-  if (kind !== 'vbd') {
-    throw unsupported(
-      'ERR_XEN_UNSUPPORTED_DRIVER',
-      `unsupported disk driver ${driver} (${of} is served by ${kind}, not by blkback)`,
-    );
-  }
+  const { driver, kind, format, backendDomid } = info;
   if (backendDomid !== ownDomid) {
     throw unsupported(
       'ERR_XEN_UNSUPPORTED_DRIVER',
-      `unsupported disk driver ${driver} in domain ${backendDomid} (${of} is served by that domain: read its statistics there)`,
+      `unsupported disk driver ${driver} in domain ${backendDomid}`,
+      info,
+      'is served by that domain: read its statistics there',
     );
   }
+  if (kind !== 'vbd') throw unsupportedKind(info);
   throw unsupported(
     'ERR_XEN_UNSUPPORTED_FORMAT',
-    `unsupported format ${format} (${of} is not raw)`,
+    `unsupported format ${format}`,
+    info,
+    'is not raw',
   );
+}
+
+function unsupportedKind(info: DiskInfo, hint = ''): XenError {
+  const { driver, kind } = info;
+  const message = `unsupported disk driver ${driver}`;
+  const why = `is served by ${kind}, not by blkback${hint}`;
+  return unsupported('ERR_XEN_UNSUPPORTED_DRIVER', message, info, why);
+}
+
+function unsupported(
+  code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT',
+  message: string,
+  { name: disk, domid, domain = String(domid) }: DiskInfo,
+  why: string,
+): XenError {
+  return new XenError(code, `${message} (disk ${disk} of domain ${domain} ${why})`, {
+    domid,
+    disk,
+  });
 }

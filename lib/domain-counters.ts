@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { Disk } from './disk';
+import { checkBlkback, type Disk } from './disk';
 import type { DomainDisks, SkippedDisk } from './domain-disks';
 import { XenError } from './errors';
 import {
@@ -61,9 +61,9 @@ export class DomainCounters {
     const row = options.bigint ? BIGINTS : NUMBERS;
     let disk = this.#disks.known(path);
     let query: Query | undefined;
-    if (disk?.tryFill(row, counters) !== true) {
+    if (disk?.info.kind !== 'vbd' || !disk.tryFill(row, counters)) {
       query = this.#xenstore.query();
-      disk = this.#disks.open(query, path);
+      disk = this.#disks.open(query, path, checkBlkback);
       disk.fill(row, counters, 0, query);
     }
     const multiplier = this.#multiplier(disk, options.sectorSize, query);

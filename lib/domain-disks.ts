@@ -1,11 +1,12 @@
-import { statisticsError } from './backends/blkback';
-import { Disk, checkReadable, type DiskOwner } from './disk';
+import { statisticsError } from './backends/statistics-error';
+import { tapdiskOf } from './backends/tapdisk';
+import { Disk, checkBlkback, checkReadable, type DiskOwner } from './disk';
 import { devidOf } from './disk-name';
 import { XenError } from './errors';
 import type { Host } from './host';
 import { Counter, NUMBERS, type Vbd } from './native';
 import type { Query, XenstoreClient } from './xenstore/client';
-import { ownLocation, type DiskInfo } from './xenstore/disks';
+import { ownLocation, type DiskInfo, type DiskLocation } from './xenstore/disks';
 import type { DomainNodes } from './xenstore/domain-nodes';
 
 /** A disk that could not be opened or read, and why. */
@@ -13,6 +14,9 @@ export interface SkippedDisk {
   readonly disk: string;
   readonly error: XenError;
 }
+
+/** Throws if a disk is not for a call. */
+type CheckDisk = (info: DiskInfo, ownDomid: number) => void;
 
 /** The most paths to remember. A disk can be spelled in any number of ways (`d00p0`). */
 const MAX_PATHS = 1024;
@@ -48,12 +52,13 @@ export class DomainDisks implements DiskOwner {
   /**
    * Opens the disk with this path.
    *
+   * @param check - throws if the disk is not for the call.
    * @throws XenError if there is no such disk, or if its statistics cannot be opened.
    */
-  open(query: Query, path: string): Disk {
-    let disk = this.#open(query, path);
+  open(query: Query, path: string, check: CheckDisk = checkReadable): Disk {
+    let disk = this.#open(query, path, check);
     // another disk may have replaced it while its nodes were read
-    if (!disk.tryFill(NUMBERS, Counter.rdReq)) disk = this.#open(query, path);
+    if (!disk.tryFill(NUMBERS, Counter.rdReq)) disk = this.#open(query, path, check);
     if (this.#byPath.size >= MAX_PATHS) this.#byPath.clear();
     this.#byPath.set(path, disk);
     return disk;
@@ -65,24 +70,24 @@ export class DomainDisks implements DiskOwner {
   }
 
   /**
-   * Opens all disks. Those that cannot be opened are in `skipped`. From the second time on the disks are
+   * Opens all disks, for libvirt's calls. Those that cannot be opened are in `skipped`. From the second time on the disks are
    * watched: a process that needs them once does not pay for it.
    */
   openAll(query: Query): { disks: readonly Disk[]; skipped: SkippedDisk[] } {
     const isUnchanged = this.#all && this.#nodes.watch(query);
     const locations = this.#nodes.locate(query);
-    const disks = locations.flatMap(({ devid, backend }) => {
-      const held = this.#byDevid.get(devid);
+    const disks = locations.flatMap(({ devid, backend, kind }) => {
+      const held = kind === 'vbd' ? this.#byDevid.get(devid) : undefined;
       const isHeld = held?.info.backend === backend && held.tryFill(NUMBERS, Counter.rdReq);
       return isHeld ? [held] : [];
     });
     const rest = locations.filter(({ devid }) => !disks.some((disk) => disk.devid === devid));
-    const vbds = new Map(rest.map(({ devid }) => [devid, this.#openVbd(devid)]));
+    const vbds = new Map(rest.map((location) => [location.devid, this.#openVbd(location)]));
     const skipped: SkippedDisk[] = [];
     try {
       for (const info of this.#nodes.describe(query, rest)) {
         try {
-          disks.push(this.#keep(info, vbds.get(info.devid)));
+          disks.push(this.#keep(info, vbds.get(info.devid), checkBlkback));
         } catch (error) {
           if (!(error instanceof XenError)) throw error;
           skipped.push({ disk: info.name, error });
@@ -97,7 +102,7 @@ export class DomainDisks implements DiskOwner {
   }
 
   reopen(disk: Disk, query = this.#xenstore.query()): void {
-    const now = this.#openDevid(query, disk.devid, disk);
+    const now = this.#openDevid(query, disk.devid, checkReadable, disk);
     if (now === disk) return;
     if (now === undefined) throw this.#nodes.noSuchDisk(query, disk.name);
     throw this.#nodes.invalidPath(
@@ -114,35 +119,40 @@ export class DomainDisks implements DiskOwner {
     for (const disk of this.#byDevid.values()) disk.closeStatistics();
   }
 
-  #open(query: Query, path: string): Disk {
+  #open(query: Query, path: string, check: CheckDisk): Disk {
     const isSource = path.startsWith('/');
     const devid = isSource ? this.#nodes.findSource(query, path) : devidOf(path);
-    const disk = devid === undefined ? undefined : this.#openDevid(query, devid);
+    const disk = devid === undefined ? undefined : this.#openDevid(query, devid, check);
     // another disk may have got this devid since the source was found
     if (disk !== undefined && (!isSource || disk.info.source === path)) return disk;
     throw this.#nodes.noSuchDisk(query, path);
   }
 
   /** The disk with this devid; undefined if there is none. */
-  #openDevid(query: Query, devid: number, former?: Disk): Disk | undefined {
-    const vbd = this.#openVbd(devid);
+  #openDevid(query: Query, devid: number, check: CheckDisk, former?: Disk): Disk | undefined {
+    const own = ownLocation(this.#host.ownDomid, 'vbd', this.#nodes.domid, devid);
+    const disk = this.#openAt(query, own, check, former);
+    if (disk !== undefined) return disk;
+    // blkback does not serve it here
+    const other = this.#nodes.locate(query).find((it) => it.devid === devid);
+    return other && this.#openAt(query, other, check, former);
+  }
+
+  /** The disk at this location; undefined if there is none. */
+  #openAt(query: Query, location: DiskLocation, check: CheckDisk, former?: Disk): Disk | undefined {
+    const vbd = this.#openVbd(location);
     try {
-      const own = ownLocation(this.#host.ownDomid, 'vbd', this.#nodes.domid, devid);
-      let [info] = this.#nodes.describe(query, [own]);
-      if (info === undefined) {
-        // blkback does not serve it here
-        const located = this.#nodes.locate(query).filter((disk) => disk.devid === devid);
-        [info] = this.#nodes.describe(query, located);
-      }
-      return info && this.#keep(info, vbd, former);
+      const [info] = this.#nodes.describe(query, [location]);
+      return info && this.#keep(info, vbd, check, former);
     } finally {
       vbd.close();
     }
   }
 
-  #openVbd(devid: number): OpenedVbd {
+  #openVbd(location: DiskLocation): OpenedVbd {
     const { native, vbds } = this.#host;
-    return new OpenedVbd(new native.Vbd(vbds, this.#nodes.domid, devid));
+    const { domid, devid } = location;
+    return new OpenedVbd(new native.Vbd(vbds, domid, devid, tapdiskOf(location)));
   }
 
   /**
@@ -150,8 +160,8 @@ export class DomainDisks implements DiskOwner {
    *
    * @param former - a disk to be opened again: it is preferred to the held one.
    */
-  #keep(info: DiskInfo, opened: OpenedVbd | undefined, former?: Disk): Disk {
-    checkReadable(info, this.#host.ownDomid);
+  #keep(info: DiskInfo, opened: OpenedVbd | undefined, check: CheckDisk, former?: Disk): Disk {
+    check(info, this.#host.ownDomid);
     if (opened === undefined || opened.failure !== 0) {
       throw this.#openError(info, opened?.failure ?? 0);
     }
@@ -175,7 +185,7 @@ export class DomainDisks implements DiskOwner {
 
   #openError(info: DiskInfo, failure: number): XenError {
     const { domid, name } = info;
-    const error = statisticsError(this.#host.sysfs, info, failure, 'open');
+    const error = statisticsError(this.#host, info, failure, 'open');
     if (info.source !== undefined) return error;
     return new XenError(
       'ERR_XEN_STATS_UNAVAILABLE',

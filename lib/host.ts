@@ -8,6 +8,8 @@ export interface Host {
   readonly vbds: VbdPool;
   /** The directory that contains `bus/xen-backend/devices`. */
   readonly sysfs: string;
+  /** The directory of tapdisk's statistics. */
+  readonly shm: string;
   /** The path of xenstored's socket; undefined: libxenstore's default. */
   readonly socket: string | undefined;
   /** The timeout of a call that waits for xenstored, in milliseconds. */

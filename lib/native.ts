@@ -27,7 +27,10 @@ export interface Vbd {
   close(): void;
 }
 
-/** The statistics of many vbds, a row each (binding/vbd_set.h). A vbd is a pair of domid and devid. */
+/**
+ * The statistics of many vbds, a row each (binding/vbd_set.h). A vbd is three numbers: domid, devid, and the
+ * pid of its tapdisk, or 0 if blkback serves it.
+ */
 export interface VbdSet {
   /** Opens vbds as candidates for the next `assign`. */
   prepare(vbds: Uint32Array): void;
@@ -141,11 +144,11 @@ export interface NativeXenstoreClient {
 /** The exports of binding/addon.cc. */
 export interface Native {
   /**
-   * `devices`: the path of the directory `bus/xen-backend/devices` in sysfs; `maxOpenFiles`: the descriptor
-   * budget.
+   * `devices`: the path of the directory `bus/xen-backend/devices` in sysfs; `shm`: that of the directory of
+   * tapdisk's statistics; `maxOpenFiles`: the descriptor budget.
    */
-  readonly VbdPool: new (devices: string, maxOpenFiles: number) => VbdPool;
-  readonly Vbd: new (pool: VbdPool, domid: number, devid: number) => Vbd;
+  readonly VbdPool: new (devices: string, shm: string, maxOpenFiles: number) => VbdPool;
+  readonly Vbd: new (pool: VbdPool, domid: number, devid: number, tapdiskPid: number) => Vbd;
   readonly Recorder: new () => NativeRecorder;
   /** `columns`: the columns that are read, a bit for each {@link Column}. */
   readonly VbdSet: new (pool: VbdPool, columns: number) => VbdSet;
@@ -162,7 +165,7 @@ export interface Native {
   openFilesLimit(): number;
 }
 
-/** A bit for each counter, in the order of binding/vbd_statistics.h. */
+/** A bit for each counter of blkback, in the order of binding/disk_statistics.h. */
 export const Counter = {
   rdReq: 1 << 0,
   rdSectors: 1 << 1,
@@ -176,7 +179,7 @@ export const Counter = {
 /** All counters. */
 export const ALL_COUNTERS = (1 << 7) - 1;
 
-/** The position of each number in a row, in the order of binding/vbd_statistics.h. */
+/** The position of each number in a row, in the order of binding/disk_statistics.h. */
 export const Column = {
   rdReq: 0,
   rdSectors: 1,
@@ -187,6 +190,9 @@ export const Column = {
   flushReq: 6,
   discardReq: 7,
   ooReq: 8,
+  rdTimeNs: 9,
+  wrTimeNs: 10,
+  ioErrors: 11,
 } as const;
 
 /** The number of columns of a row. */

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual, types } from 'node:util';
+import { tapdiskOf } from '../backends/tapdisk';
 import { isReadable } from '../disk';
 import { invalidType } from '../errors';
 import type { VbdSet } from '../native';
@@ -14,8 +15,10 @@ import {
   diskNodes,
   isSameDisk,
   ownLocation,
+  tapdiskNodes,
   toDevids,
   toDiskInfos,
+  withTapdiskPids,
   type DiskInfo,
   type DiskLocation,
 } from '../xenstore/disks';
@@ -30,7 +33,7 @@ const VBDS_AT_ONCE = 8;
 
 /**
  * Finds the disks that this domain serves, watches what they depend on, and opens the statistics of those
- * that blkback serves: in slices, so that the event loop is not blocked.
+ * that blkback and tapdisk serve: in slices, so that the event loop is not blocked.
  */
 export class DiskScanner {
   /** The domids of the domains to be scanned. A scan removes each one before it reads the domain. */
@@ -120,8 +123,8 @@ export class DiskScanner {
     // watched before it is read, so that no change is missed; a driver domain may not read names
     if (ownDomid === 0) await this.#client.request('watch', domids.map(namePath));
     const locations = await this.#locate(domids);
-    const vbds = locations.filter(({ kind }) => kind === 'vbd');
-    const others = locations.filter(({ kind }) => kind !== 'vbd');
+    const vbds = locations.filter(({ kind }) => kind === 'vbd' || kind === 'vbd3');
+    const others = locations.filter(({ kind }) => kind !== 'vbd' && kind !== 'vbd3');
     const values = await this.#openAndRead(vbds);
     const otherValues = await this.#client.request('read', diskNodes(others));
     const names = identityNodes(domids);
@@ -155,7 +158,9 @@ export class DiskScanner {
     );
     // of two disks with the same devid, the kind that comes first takes precedence
     const first = new Map(all.reverse().map((it) => [`${it.domid}/${it.devid}`, it]));
-    return [...first.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
+    const sorted = [...first.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
+    const pids = await this.#client.request('read', tapdiskNodes(sorted));
+    return withTapdiskPids(sorted, pids.map(toText));
   }
 
   /**
@@ -219,8 +224,10 @@ export class DiskScanner {
 }
 
 /** The keys of vbds, as the addon takes them. */
-export function toKeys(vbds: readonly Pick<DiskLocation, 'domid' | 'devid'>[]): Uint32Array {
-  return Uint32Array.from(vbds.flatMap(({ domid, devid }) => [domid, devid]));
+export function toKeys(
+  vbds: readonly Pick<DiskLocation, 'domid' | 'devid' | 'kind' | 'tapdiskPid'>[],
+): Uint32Array {
+  return Uint32Array.from(vbds.flatMap((vbd) => [vbd.domid, vbd.devid, tapdiskOf(vbd)]));
 }
 
 function namePath(domid: number): string {

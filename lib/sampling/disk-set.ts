@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
-import { statisticsError } from '../backends/blkback';
+import { statisticsError } from '../backends/statistics-error';
 import { DISK_COLUMNS, isReadable, toStats, type DiskStats } from '../disk';
 import type { XenError } from '../errors';
 import type { Host } from '../host';
@@ -377,7 +377,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   #error(disk: DiskInfo, row: number): [DiskInfo, XenError][] {
     const failure = this.#failures[row] ?? 0;
     if (failure === 0) return [];
-    return [[disk, statisticsError(this.#host.sysfs, disk, failure, 'pread')]];
+    return [[disk, statisticsError(this.#host, disk, failure, 'pread')]];
   }
 }
 

@@ -28,10 +28,16 @@ export interface DiskRates {
   readonly dPerSec: number;
   /** Requests a second that were delayed because the backend was busy. iostat has no such column. */
   readonly ooPerSec: number;
+  /** The milliseconds that a read request took; undefined if there was none, or the backend does not count time. */
+  readonly rAwait: number | undefined;
+  /** The milliseconds that a write request took; undefined as {@link rAwait}. */
+  readonly wAwait: number | undefined;
 }
 
 const RESET: DiskRates = Object.freeze({
   reset: true,
+  rAwait: undefined,
+  wAwait: undefined,
   rPerSec: 0,
   wPerSec: 0,
   rkBPerSec: 0,
@@ -44,6 +50,9 @@ const RESET: DiskRates = Object.freeze({
 });
 
 const KILOBYTE = 1024;
+
+/** Nanoseconds in a millisecond. */
+const NANOSECONDS = 1e6;
 
 /**
  * Calculates the rates between two rows of the same disk.
@@ -75,6 +84,10 @@ export function ratesBetween(
     if (bytes === undefined || requests === undefined) return -1;
     return requests === 0 ? 0 : bytes / KILOBYTE / requests;
   };
+  const timePerRequest = (timeColumn: number, requestsColumn: number) => {
+    const [time, requests] = [difference(timeColumn), difference(requestsColumn)];
+    return time === undefined || !requests ? undefined : time / NANOSECONDS / requests;
+  };
   return {
     reset: false,
     rPerSec: perSecond(Column.rdReq),
@@ -86,5 +99,7 @@ export function ratesBetween(
     fPerSec: perSecond(Column.flushReq),
     dPerSec: perSecond(Column.discardReq),
     ooPerSec: perSecond(Column.ooReq),
+    rAwait: timePerRequest(Column.rdTimeNs, Column.rdReq),
+    wAwait: timePerRequest(Column.wrTimeNs, Column.wrReq),
   };
 }

@@ -32,6 +32,11 @@ export interface DiskInfo {
   readonly backendDomid: number;
   /** The driver that serves the disk. */
   readonly driver: DiskDriver;
+  /**
+   * The pid of the tapdisk process that serves the disk, from the backend's node `kthread-pid`; undefined for
+   * disks of other drivers and other domains, and if the node is missing or has no number.
+   */
+  readonly tapdiskPid: number | undefined;
   /** `raw`, `qcow2`, `vhd` ...: from the backend's node `params` or `tapdisk-params`. */
   readonly format: string;
   /** The file or device that stores the disk, from the same node; undefined for an empty drive. */
@@ -62,7 +67,7 @@ export const LIBXL_DIRECTORY = '/libxl';
 /** The location of a disk, known before its description is read. */
 export interface DiskLocation extends Pick<
   DiskInfo,
-  'domid' | 'devid' | 'kind' | 'backend' | 'backendDomid'
+  'domid' | 'devid' | 'kind' | 'backend' | 'backendDomid' | 'tapdiskPid'
 > {
   /** The directory of the nodes that describe the disk: the backend directory, or libxl's copy of another domain's. */
   readonly description: string;
@@ -93,7 +98,9 @@ export function locateDisks(query: Query, ownDomid: number, domid: number): Disk
       .map((devid) => ({ devid, description: `${directory}/${devid}` })),
   );
   const others = locateOtherDisks(query, ownDomid, domid, libxlDisks);
-  return [...byDevid.values(), ...others].sort((a, b) => a.devid - b.devid);
+  const located = [...byDevid.values()];
+  const pids = query.read(tapdiskNodes(located));
+  return [...withTapdiskPids(located, pids), ...others].sort((a, b) => a.devid - b.devid);
 }
 
 /** Finds the disks that other domains serve, among libxl's directories `/libxl/<domid>/device/<type>/<devid>`. */
@@ -106,7 +113,8 @@ function locateOtherDisks(
   const backends = query.read(libxlDisks.map(({ description }) => `${description}/backend`));
   return libxlDisks.flatMap((disk, i) => {
     const location = parseBackend(backends[i], domid, disk.devid);
-    return location && location.backendDomid !== ownDomid ? [{ domid, ...disk, ...location }] : [];
+    const isOther = location !== undefined && location.backendDomid !== ownDomid;
+    return isOther ? [{ domid, ...disk, ...location, tapdiskPid: undefined }] : [];
   });
 }
 
@@ -118,7 +126,39 @@ export function ownLocation(
   devid: number,
 ): DiskLocation {
   const backend = `${kindDirectory(ownDomid, kind)}/${domid}/${devid}`;
-  return { domid, devid, kind, backend, backendDomid: ownDomid, description: backend };
+  return {
+    domid,
+    devid,
+    kind,
+    backend,
+    backendDomid: ownDomid,
+    tapdiskPid: undefined,
+    description: backend,
+  };
+}
+
+/** Returns the paths of the nodes with the pids of the tapdisk processes that serve these disks. */
+export function tapdiskNodes(locations: readonly DiskLocation[]): string[] {
+  return locations
+    .filter(({ kind }) => kind === 'vbd3')
+    .map(({ backend }) => `${backend}/kthread-pid`);
+}
+
+/** Adds the values of the {@link tapdiskNodes} to locations. */
+export function withTapdiskPids(
+  locations: readonly DiskLocation[],
+  values: readonly NodeText[],
+): DiskLocation[] {
+  const pids = values.values();
+  return locations.map((it) =>
+    it.kind === 'vbd3' ? { ...it, tapdiskPid: parsePid(pids.next().value) } : it,
+  );
+}
+
+/** Parses a pid: decimal digits without a leading zero, below 2^31. */
+function parsePid(text: NodeText): number | undefined {
+  const pid = /^[1-9][0-9]{0,9}$/.test(text ?? '') ? Number(text) : Infinity;
+  return pid < 2 ** 31 ? pid : undefined;
 }
 
 /** Returns the devids among the names of a directory's children. */
@@ -189,7 +229,7 @@ export function isSameDisk(before: DiskInfo, now: DiskInfo): boolean {
 
 function toDiskInfo(
   domain: DomainIdentity,
-  { devid, kind, backend, backendDomid }: DiskLocation,
+  { devid, kind, backend, backendDomid, tapdiskPid }: DiskLocation,
   nodes: readonly NodeText[],
 ): DiskInfo {
   const node = (name: (typeof NODES)[number]) => nodes[NODES.indexOf(name)] ?? '';
@@ -204,6 +244,7 @@ function toDiskInfo(
     backend,
     backendDomid,
     driver: DRIVERS[kind],
+    tapdiskPid,
     ...parseParams(node('params'), node('tapdisk-params')),
     mode: node('mode').startsWith('r') ? 'r' : 'w',
     deviceType: node('device-type') === 'cdrom' ? 'cdrom' : 'disk',

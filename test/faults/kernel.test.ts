@@ -229,9 +229,10 @@ describe('a vbd, when', () => {
     const root = join(mkdtempSync(join(tmpdir(), 'no-sysfs-')), 'sys');
     make(root);
     const other = connect({ ...host.connectOptions, sysfs: root });
-    expect(other.domain('web1').disks()).toHaveLength(1);
+    const web = other.domain('web1');
+    expect(web.disks()).toHaveLength(1);
     const before = countResources();
-    expect(() => other.domain('web1').disk('xvda')).toThrow(
+    expect(() => web.disk('xvda')).toThrow(
       error('ERR_XEN_STATS_UNAVAILABLE', { message: expect.stringContaining(reason) }),
     );
     expect(countResources()).toEqual(before);

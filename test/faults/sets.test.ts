@@ -379,7 +379,7 @@ describe('a set of disks', () => {
          exhaust();
          console.error('attach');
          await until(() => set.disks.length === 3);
-         const full = [set.sample().errors.size, set.values[0], set.values[18]];
+         const full = [set.sample().errors.size, set.values[0], set.values[24]];
          console.error('down');
          await until(() => !set.watching);
          exhaust();

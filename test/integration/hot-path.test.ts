@@ -38,7 +38,7 @@ describe('a read of an open disk', () => {
       const fourSet = await xen.diskSet({ counters: ['rdReq', 'rdBytes', 'wrReq', 'wrBytes'] });
       const unheld = require('xen-block-stats').connect({ ...${JSON.stringify(host.connectOptions)}, maxOpenFiles: 0 });
       const unheldSet = await unheld.diskSet();
-      const numbers = new Float64Array(9), bigints = new BigInt64Array(9);`;
+      const numbers = new Float64Array(12), bigints = new BigInt64Array(12);`;
   });
   afterAll(async () => {
     await host.stop();

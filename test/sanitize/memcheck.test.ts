@@ -44,7 +44,7 @@ describe('valgrind reports nothing', () => {
           const xen = xbs.connect(options);
           const web = xen.domain('web1');
           const disk = web.disk('xvda');
-          const numbers = new Float64Array(9), bigints = new BigInt64Array(9);
+          const numbers = new Float64Array(12), bigints = new BigInt64Array(12);
           for (let i = 0; i < 100; i++) {
             disk.readInto(numbers);
             disk.readInto(bigints);

@@ -85,7 +85,7 @@ describeOnHosts('a set of disks, on', (start) => {
     const image = { source: '/srv/db.qcow2', kind: 'qdisk', format: 'qcow2' } as const;
     await host.attachDisk(2, { name: 'xvdz', ...image });
     await host.attachDisk(2, { name: 'xvdd', kind: 'qdisk', deviceType: 'cdrom', mode: 'r' });
-    await host.attachDisk(2, { name: 'xvdc', source: '/dev/sm/c', kind: 'vbd3', format: 'vhd' });
+    await host.attachDisk(2, { name: 'xvdc', source: '/dev/sm/c', kind: 'tap', format: 'vhd' });
     await host.attachDisk(1, { name: 'xvdb1', ...image });
     const unsupported = () => set.unsupported.map((disk) => `${label(disk)} ${disk.driver}`);
     while (set.unsupported.length < 2) await turn();
@@ -99,14 +99,14 @@ describeOnHosts('a set of disks, on', (start) => {
 
   test('has -1 in all columns before the first sample, and then the counters of each disk', async () => {
     const set = await xen.diskSet();
-    expect(set.values).toEqual(new Float64Array(27).fill(-1));
+    expect(set.values).toEqual(new Float64Array(3 * 12).fill(-1));
     expect(set.timestamp).toBe(0n);
     const before = process.hrtime.bigint();
     expect(set.sample()).toBe(set);
     expect(set.timestamp).toBeGreaterThan(before);
     expect(set.timestamp).toBeLessThan(process.hrtime.bigint());
     expect(set.columns).toBe(DISK_COLUMNS);
-    expect([...set.values.subarray(0, 9)]).toEqual([1, 8, 4096, 0, 0, 0, 0, 0, 0]);
+    expect([...set.values.subarray(0, 12)]).toEqual([1, 8, 4096, 0, 0, 0, 0, 0, 0, -1, -1, -1]);
     expect(column(set, 'rdReq')).toEqual([1, 2, 3]);
     expect(set.errors.size).toBe(0);
   });
@@ -115,7 +115,7 @@ describeOnHosts('a set of disks, on', (start) => {
     await host.setCounters(2, 'xvda', { rd_req: 2n ** 63n - 1n });
     const set = (await xen.diskSet({ bigint: true })).sample();
     expect(set.values).toBeInstanceOf(BigInt64Array);
-    expect(set.values[18]).toBe(2n ** 63n - 1n);
+    expect(set.values[24]).toBe(2n ** 63n - 1n);
   });
 
   test('iterates over its disks with their counters', async () => {
@@ -142,7 +142,7 @@ describeOnHosts('a set of disks, on', (start) => {
     await host.setCounters(2, 'xvda', counters);
     const set = (await xen.diskSet()).sample();
     const stats = xen.domain(2).disk('xvda').read();
-    expect(Object.values(stats)).toEqual([1, 2, 1024, 3, 4, 2048, 5, 6, 7]);
+    expect(Object.values(stats)).toEqual([1, 2, 1024, 3, 4, 2048, 5, 6, 7, -1, -1, -1]);
     expect([...set][2]?.stats).toEqual(stats);
     expect(set.sample().rates()[2]).toMatchObject({ reset: false, rPerSec: 0 });
   });
@@ -256,7 +256,7 @@ describeOnHosts('a set of disks, on', (start) => {
     );
     overwriteCounter(path, 'rubbish\n');
     expect(column(set.sample(), 'rdReq')).toEqual([1, -1, 3]);
-    expect([...set.values.subarray(9, 18)]).toEqual(Array(9).fill(-1));
+    expect([...set.values.subarray(12, 24)]).toEqual(Array(12).fill(-1));
     const [[disk, error] = []] = set.errors;
     expect(disk).toBe(set.disks[1]);
     expect(error).toMatchObject({
@@ -413,6 +413,8 @@ describeOnHosts('a set of disks, on', (start) => {
       wkBPerSec: 0,
       rareqSz: 8,
       wareqSz: 0,
+      rAwait: undefined,
+      wAwait: undefined,
       fPerSec: 2 / seconds,
       dPerSec: 0,
       ooPerSec: 0,
@@ -859,7 +861,7 @@ describe('a process with a set', () => {
       const set = await xen.diskSet();
       const check = () => {
         for (const { stats, error } of set.sample()) if (error) throw error;
-        return set.disks.map((_, i) => set.values[9 * i]).join();
+        return set.disks.map((_, i) => set.values[12 * i]).join();
       };
       const rows = [check()];
       const taken = [];

@@ -83,11 +83,11 @@ describe('xen-block-stats record', () => {
     const { lines, status } = record('1', '--interval', '1ms', '--duration', '20ms', '--csv');
     expect(status).toBe(0);
     expect(lines[0]).toBe(
-      'timestamp,domid,domain,disk,rdReq,rdSectors,rdBytes,wrReq,wrSectors,wrBytes,flushReq,discardReq,ooReq',
+      'timestamp,domid,domain,disk,rdReq,rdSectors,rdBytes,wrReq,wrSectors,wrBytes,flushReq,discardReq,ooReq,rdTimeNs,wrTimeNs,ioErrors',
     );
     const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z`;
-    expect(lines[1]).toMatch(new RegExp(`^${time},1,web 1,xvda,67,8,4096,0,0,0,1,0,0$`));
-    expect(lines[2]).toMatch(new RegExp(`^${time},1,web 1,xvdb,0,0,0,0,0,0,0,0,0$`));
+    expect(lines[1]).toMatch(new RegExp(`^${time},1,web 1,xvda,67,8,4096,0,0,0,1,0,0,,,$`));
+    expect(lines[2]).toMatch(new RegExp(`^${time},1,web 1,xvdb,0,0,0,0,0,0,0,0,0,,,$`));
     expect(Date.parse(String(lines[1]?.split(',')[0]))).toBeGreaterThan(Date.now() - 60_000);
     expect(Date.parse(String(lines[1]?.split(',')[0]))).toBeLessThanOrEqual(Date.now());
   });
@@ -98,6 +98,7 @@ describe('xen-block-stats record', () => {
       timestamp: expect.any(String),
       ...{ domid: 1, domain: 'web 1', disk: 'xvda', rdReq: 67, rdSectors: 8, rdBytes: 4096 },
       ...{ wrReq: 0, wrSectors: 0, wrBytes: 0, flushReq: 1, discardReq: 0, ooReq: 0 },
+      ...{ rdTimeNs: null, wrTimeNs: null, ioErrors: null },
     });
   });
 

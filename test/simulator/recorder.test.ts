@@ -66,7 +66,7 @@ describe('a recorder', () => {
   const column = (samples: RecordedSamples, disk: number, name: keyof typeof COLUMN) =>
     Array.from(
       samples.timestamps,
-      (_, i) => samples.values[(i * samples.disks.length + disk) * 9 + COLUMN[name]],
+      (_, i) => samples.values[(i * samples.disks.length + disk) * 12 + COLUMN[name]],
     );
   const COLUMN = { rdReq: 0, wrBytes: 5 };
 
@@ -81,7 +81,7 @@ describe('a recorder', () => {
     expect(disks).toBe(set.disks);
     expect(columns).toEqual(set.columns);
     expect(types.isFloat64Array(values)).toBe(true);
-    expect(values).toHaveLength(timestamps.length * 2 * 9);
+    expect(values).toHaveLength(timestamps.length * 2 * 12);
     expect(new Set(column(samples, 0, 'rdReq'))).toEqual(new Set([1]));
     expect(new Set(column(samples, 1, 'rdReq'))).toEqual(new Set([2]));
     expect(new Set(column(samples, 1, 'wrBytes'))).toEqual(new Set([1536]));
@@ -123,7 +123,7 @@ describe('a recorder', () => {
       recorder,
       (it) => names(it) === 'xvda,xvdb,xvdc' && column(it, 2, 'rdReq').at(-1) === 3,
     );
-    expect(three.values).toHaveLength(three.timestamps.length * 3 * 9);
+    expect(three.values).toHaveLength(three.timestamps.length * 3 * 12);
     await host.detachDisk(1, 'xvda');
     const two = await takeUntil(recorder, (samples) => names(samples) === 'xvdb,xvdc');
     expect(column(two, 0, 'rdReq').at(-1)).toBe(2);
@@ -136,9 +136,9 @@ describe('a recorder', () => {
     const file = join(statistics(), 'rd_req');
     overwriteCounter(file, 'rubbish');
     const failed = await takeUntil(recorder, (it) => column(it, 0, 'rdReq').at(-1) === -1);
-    expect([...failed.values.slice(-18)]).toEqual([
-      ...Array.from({ length: 9 }, () => -1),
-      ...[2, 0, 0, 0, 3, 1536, 0, 0, 0],
+    expect([...failed.values.slice(-24)]).toEqual([
+      ...Array.from({ length: 12 }, () => -1),
+      ...[2, 0, 0, 0, 3, 1536, 0, 0, 0, -1, -1, -1],
     ]);
     overwriteCounter(file, '5');
     await takeUntil(recorder, (it) => column(it, 0, 'rdReq').at(-1) === 5);
@@ -159,7 +159,7 @@ describe('a recorder', () => {
   test('of a set of some counters has -1 in the other columns', async () => {
     const own = await xen.diskSet({ counters: ['rdReq'] });
     const [samples] = await takeSamples(own.record({ intervalMs: 1, capacity: 10 }), 1);
-    expect([...(samples?.values.slice(0, 9) ?? [])]).toEqual([1, -1, -1, -1, -1, -1, -1, -1, -1]);
+    expect([...(samples?.values.slice(0, 12) ?? [])]).toEqual([1, ...Array<number>(11).fill(-1)]);
   });
 
   test('of a set of bigints has bigints', async () => {
@@ -178,7 +178,7 @@ describe('a recorder', () => {
     const unheld = connect({ ...host.connectOptions, maxOpenFiles: 0 });
     const recorder = (await unheld.diskSet()).record({ intervalMs: 1, capacity: 10 });
     const [samples] = await takeSamples(recorder, 1);
-    expect([samples?.values[0], samples?.values[9]]).toEqual([1, 2]);
+    expect([samples?.values[0], samples?.values[12]]).toEqual([1, 2]);
     unheld.close();
   });
 

@@ -26,6 +26,9 @@ const STATS = {
   flushReq: 1,
   discardReq: 2,
   ooReq: 3,
+  rdTimeNs: -1,
+  wrTimeNs: -1,
+  ioErrors: -1,
 };
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
@@ -305,10 +308,10 @@ describeOnHosts('on', (start) => {
     });
 
     test('reads into an array of the caller, at an offset', () => {
-      const numbers = new Float64Array(11).fill(7);
+      const numbers = new Float64Array(14).fill(7);
       web.disk('xvda').readInto(numbers, 1);
       expect([...numbers]).toEqual([7, ...DISK_COLUMNS.map((column) => STATS[column]), 7]);
-      const bigints = new BigInt64Array(9);
+      const bigints = new BigInt64Array(12);
       web.disk('xvda').readInto(bigints);
       expect([...bigints]).toEqual(Object.values(STATS).map(BigInt));
     });
@@ -334,8 +337,8 @@ describeOnHosts('on', (start) => {
 
     test('writes nothing into an array that does not fit', () => {
       const disk = web.disk('xvda');
-      const numbers = new Float64Array(9);
-      const short = new Float64Array(8);
+      const numbers = new Float64Array(12);
+      const short = new Float64Array(11);
       const range = (text: string) =>
         error('ERR_OUT_OF_RANGE', {
           name: 'RangeError',
@@ -349,8 +352,8 @@ describeOnHosts('on', (start) => {
       }
       expect(() => {
         disk.readInto(short);
-      }).toThrow(range(`"array.length" is out of range. It must be at least 9. Received 8`));
-      for (const wrong of [[], new Float32Array(9), new Uint8Array(99), undefined, null]) {
+      }).toThrow(range(`"array.length" is out of range. It must be at least 12. Received 11`));
+      for (const wrong of [[], new Float32Array(12), new Uint8Array(99), undefined, null]) {
         expect(() => {
           disk.readInto(wrong as unknown as Float64Array);
         }).toThrow(type);
@@ -436,7 +439,8 @@ describeOnHosts('on', (start) => {
       rmSync(statisticsFile(file));
       const stats = web.disk('xvda').read();
       const missing = Object.entries(stats).filter(([, value]) => value === -1);
-      expect(missing.map(([name]) => name)).toEqual(columns);
+      const ofOthers = ['rdTimeNs', 'wrTimeNs', 'ioErrors'];
+      expect(missing.map(([name]) => name)).toEqual([...columns, ...ofOthers]);
     });
 
     test.each(['oo_req', 'wr_sect'])(
@@ -566,7 +570,7 @@ describeOnHosts('on', (start) => {
       const closed = error('ERR_XEN_CLOSED');
       expect(() => disk.read()).toThrow(closed);
       expect(() => {
-        disk.readInto(new Float64Array(9));
+        disk.readInto(new Float64Array(12));
       }).toThrow(closed);
       expect(() => web.blockStats('xvda')).toThrow(closed);
       expect(() => web.blockStats('')).toThrow(closed);

@@ -391,8 +391,8 @@ describe('top', () => {
           {
             name: 'win',
             disks: [
-              { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' },
-              { name: 'xvdb', source: '/dev/sm/2', kind: 'vbd3' },
+              { name: 'xvda', source: '/dev/sm/1', kind: 'tap' },
+              { name: 'xvdb', source: '/dev/sm/2', kind: 'tap' },
             ],
           },
         ],

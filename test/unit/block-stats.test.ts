@@ -1,7 +1,7 @@
 import { roundCounters, sumCounters, toBigints, toNumbers } from '../../lib/libvirt/block-stats';
 
-const NUMBERS = [1, 8, 4096, 3, 16, 8192, 5, 6, 7] as const;
-const BIGINTS = [1n, 8n, 4096n, 3n, 16n, 8192n, 5n, 6n, 7n] as const;
+const NUMBERS = [1, 8, 4096, 3, 16, 8192, 5, 6, 7, -1, -1, -1] as const;
+const BIGINTS = [1n, 8n, 4096n, 3n, 16n, 8192n, 5n, 6n, 7n, -1n, -1n, -1n] as const;
 
 describe('libvirt’s counters of a disk', () => {
   test('are its requests, its sectors times the sector size, and oo_req as errors', () => {
@@ -17,11 +17,13 @@ describe('libvirt’s counters of a disk', () => {
   });
 
   test('are -1 where the kernel has no counter, for any sector size', () => {
-    expect(toNumbers([1, -1, -1, 3, 16, 8192, -1, 6, 7], 4096)).toMatchObject({
+    expect(toNumbers([1, -1, -1, 3, 16, 8192, -1, 6, 7, -1, -1, -1], 4096)).toMatchObject({
       rdBytes: -1,
       flushReq: -1,
     });
-    expect(toBigints([1n, -1n, -1n, 3n, 16n, 8192n, -1n, 6n, 7n], 4096)).toMatchObject({
+    expect(
+      toBigints([1n, -1n, -1n, 3n, 16n, 8192n, -1n, 6n, 7n, -1n, -1n, -1n], 4096),
+    ).toMatchObject({
       rdBytes: -1n,
       flushReq: -1n,
     });
@@ -29,7 +31,7 @@ describe('libvirt’s counters of a disk', () => {
 
   test('are exact as bigints beyond 2^64', () => {
     const sectors = 2n ** 54n - 1n;
-    expect(toBigints([0n, sectors, 0n, 0n, 0n, 0n, 0n, 0n, 0n], 65536).rdBytes).toBe(
+    expect(toBigints([0n, sectors, 0n, 0n, 0n, 0n, 0n, 0n, 0n, -1n, -1n, -1n], 65536).rdBytes).toBe(
       sectors * 65536n,
     );
   });

@@ -45,7 +45,7 @@ describe('Counter', () => {
   });
 
   test.each(counters)('%s selects the file and the columns of its name', (name, counter) => {
-    const vbd = new Vbd(new VbdPool(devices, 100), 1, 51712);
+    const vbd = new Vbd(new VbdPool(devices, '/nonexistent', 100), 1, 51712, 0);
     const row = new Float64Array(ROW_LENGTH).fill(NaN);
     expect(vbd.open()).toBe(0);
     expect(vbd.read(row, counter, 0)).toBe(0);
@@ -54,6 +54,8 @@ describe('Counter', () => {
     const value = counterFiles.findIndex((_, i) => counter === 1 << i);
     const expected = new Float64Array(ROW_LENGTH).fill(NaN);
     expected[Column[name as keyof typeof Counter]] = value;
+    // blkback has no such counters
+    for (const column of [Column.rdTimeNs, Column.wrTimeNs, Column.ioErrors]) expected[column] = -1;
     if (name === 'rdSectors') expected[Column.rdBytes] = 512 * value;
     if (name === 'wrSectors') expected[Column.wrBytes] = 512 * value;
     expect(row).toEqual(expected);
@@ -70,7 +72,7 @@ describe('decodeFailure', () => {
   });
 
   test('gives no file for the directory', () => {
-    const vbd = new Vbd(new VbdPool('/nonexistent', 100), 1, 51712);
+    const vbd = new Vbd(new VbdPool('/nonexistent', '/nonexistent', 100), 1, 51712, 0);
     expect(decodeFailure(vbd.open())).toEqual({ errno: ENOENT, file: undefined });
   });
 });

@@ -12,6 +12,8 @@ const IDLE = {
   wkBPerSec: 0,
   rareqSz: 0,
   wareqSz: 0,
+  rAwait: undefined,
+  wAwait: undefined,
   fPerSec: 0,
   dPerSec: 0,
   ooPerSec: 0,
@@ -32,6 +34,8 @@ test('rates are per second and sizes per request, in kilobytes of 1024 bytes', (
     wkBPerSec: 4,
     rareqSz: 10,
     wareqSz: 2,
+    rAwait: undefined,
+    wAwait: undefined,
     fPerSec: 2,
     dPerSec: 3,
     ooPerSec: 4,
@@ -69,6 +73,8 @@ test('rates of a counter that the backend does not have are -1', () => {
     rkBPerSec: -1,
     rareqSz: -1,
     wareqSz: 0,
+    rAwait: undefined,
+    wAwait: undefined,
   });
 });
 

@@ -1,10 +1,14 @@
 import type { DiskRates } from '../..';
 
 /** The figures of one line: the rates of a disk, or of several disks together. -1: unknown. */
-export type Figures = Omit<DiskRates, 'reset'>;
+export interface Figures extends Omit<DiskRates, 'reset' | 'rAwait' | 'wAwait'> {
+  /** Milliseconds a request. */
+  readonly rAwait: number;
+  readonly wAwait: number;
+}
 
-/** What a figure measures: requests a second, kilobytes a second, or kilobytes. */
-export type Quantity = 'count' | 'throughput' | 'size';
+/** What a figure measures: requests a second, kilobytes a second, kilobytes, or milliseconds. */
+export type Quantity = 'count' | 'throughput' | 'size' | 'time';
 
 /** A column of figures. */
 export interface Column {
@@ -14,7 +18,7 @@ export interface Column {
   readonly of: (figures: Figures) => number;
 }
 
-/** The columns, from left to right. iostat does not have the last two. */
+/** The columns, from left to right. iostat does not have oo/s and kB/s. */
 export const COLUMNS = [
   { heading: 'r/s', quantity: 'count', of: (it: Figures) => it.rPerSec },
   { heading: 'w/s', quantity: 'count', of: (it: Figures) => it.wPerSec },
@@ -22,11 +26,30 @@ export const COLUMNS = [
   { heading: 'wkB/s', quantity: 'throughput', of: (it: Figures) => it.wkBPerSec },
   { heading: 'rareq-sz', quantity: 'size', of: (it: Figures) => it.rareqSz },
   { heading: 'wareq-sz', quantity: 'size', of: (it: Figures) => it.wareqSz },
+  { heading: 'r_await', quantity: 'time', of: (it: Figures) => it.rAwait },
+  { heading: 'w_await', quantity: 'time', of: (it: Figures) => it.wAwait },
   { heading: 'f/s', quantity: 'count', of: (it: Figures) => it.fPerSec },
   { heading: 'd/s', quantity: 'count', of: (it: Figures) => it.dPerSec },
   { heading: 'oo/s', quantity: 'count', of: (it: Figures) => it.ooPerSec },
   { heading: 'kB/s', quantity: 'throughput', of: throughput },
 ] as const satisfies readonly Column[];
+
+/** The headings of the columns that only some backends have. They are shown if a disk has them. */
+const COLUMNS_OF_SOME: readonly string[] = ['r_await', 'w_await'];
+
+/** Returns the columns that are shown. The column of the sort key is always among them. */
+export function columnsOf(all: readonly (Figures | undefined)[], sort: string): readonly Column[] {
+  const isKnown = ({ of }: Column) => all.some((figures) => figures && of(figures) >= 0);
+  return COLUMNS.filter(
+    (column) =>
+      !COLUMNS_OF_SOME.includes(column.heading) || column.heading === sort || isKnown(column),
+  );
+}
+
+/** Converts the rates of a disk. */
+export function toFigures({ rAwait = -1, wAwait = -1, ...rates }: DiskRates): Figures {
+  return { ...rates, rAwait, wAwait };
+}
 
 /** Returns the kilobytes a second that are read and written, together. Unknown rates count as 0. */
 export function throughput({ rkBPerSec, wkBPerSec }: Figures): number {
@@ -43,6 +66,12 @@ export function sumFigures(all: readonly Figures[]): Figures {
     if (counted.length === 0 && all.length > 0) return -1;
     return counted.reduce((total, value) => total + value, 0);
   };
+  /** The time of a mean request, of the disks that have one. */
+  const meanTime = (time: 'rAwait' | 'wAwait', requests: 'rPerSec' | 'wPerSec') => {
+    const known = all.filter((it) => it[time] >= 0 && it[requests] > 0);
+    const total = known.reduce((sum, it) => sum + it[requests], 0);
+    return total === 0 ? -1 : known.reduce((sum, it) => sum + it[time] * it[requests], 0) / total;
+  };
   const [rPerSec, wPerSec, rkBPerSec, wkBPerSec] = [
     sum('rPerSec'),
     sum('wPerSec'),
@@ -56,6 +85,8 @@ export function sumFigures(all: readonly Figures[]): Figures {
     wkBPerSec,
     rareqSz: requestSize(rkBPerSec, rPerSec),
     wareqSz: requestSize(wkBPerSec, wPerSec),
+    rAwait: meanTime('rAwait', 'rPerSec'),
+    wAwait: meanTime('wAwait', 'wPerSec'),
     fPerSec: sum('fPerSec'),
     dPerSec: sum('dPerSec'),
     ooPerSec: sum('ooPerSec'),

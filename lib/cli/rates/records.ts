@@ -11,6 +11,8 @@ export const FIGURES = [
   'wkBPerSec',
   'rareqSz',
   'wareqSz',
+  'rAwait',
+  'wAwait',
   'fPerSec',
   'dPerSec',
   'ooPerSec',

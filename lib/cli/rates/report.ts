@@ -1,6 +1,6 @@
 import { formatTable, toField } from '../table';
 import type { Style } from '../text';
-import { COLUMNS } from './figures';
+import { columnsOf } from './figures';
 import { filterRows, selectRows, totalRow, type Row, type Selection } from './rows';
 import type { Sample } from './sampler';
 import { formatFixed, headingOf, type Unit } from './units';
@@ -16,10 +16,15 @@ export function formatReport(
   unit: Unit,
   style: Pick<Style, 'utf8'>,
 ): string {
+  const shown = selectRows(rows, selection);
+  const columns = columnsOf(
+    shown.map(({ figures }) => figures),
+    selection.sort,
+  );
   const toCells = ({ domain, disk, figures, note }: Row) => [
     toField(domain, style),
     toField(disk, style),
-    ...COLUMNS.map((column) => formatFixed(figures ? column.of(figures) : -1, column, unit)),
+    ...columns.map((column) => formatFixed(figures ? column.of(figures) : -1, column, unit)),
     ...(note === '' ? [] : [toField(note, style)]),
   ];
   const table = formatTable(
@@ -27,12 +32,12 @@ export function formatReport(
       [
         'DOMAIN',
         selection.by === 'disk' ? 'DISK' : 'DISKS',
-        ...COLUMNS.map((column) => headingOf(column, unit)),
+        ...columns.map((column) => headingOf(column, unit)),
       ],
-      ...selectRows(rows, selection).map(toCells),
+      ...shown.map(toCells),
       toCells(totalRow(filterRows(rows, selection.filter))),
     ],
-    (column) => column >= 2 && column < 2 + COLUMNS.length,
+    (column) => column >= 2 && column < 2 + columns.length,
   );
   const hidden = describeUnsupported(filterUnsupported(unsupported, selection.filter));
   const lines = [time.toISOString(), ...table, ...(hidden === '' ? [] : [hidden])];

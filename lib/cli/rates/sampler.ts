@@ -1,5 +1,5 @@
 import type { DiskInfo, DiskRates, DiskSet } from '../..';
-import { throughput } from './figures';
+import { throughput, toFigures } from './figures';
 import { HISTORY_LENGTH, type GuestRow, type History } from './rows';
 
 /** A sample of a set's disks. It does not change with the set. */
@@ -33,7 +33,7 @@ export class Sampler {
 
   #row(disk: DiskInfo, rates: DiskRates | undefined, error: string | undefined): GuestRow {
     // the rates of an interval with a reset are unknown
-    const figures = rates?.reset === true ? undefined : rates;
+    const figures = rates === undefined || rates.reset ? undefined : toFigures(rates);
     const past = this.#histories.get(disk.backend) ?? [];
     const history = [...past, figures && throughput(figures)].slice(-HISTORY_LENGTH);
     this.#histories.set(disk.backend, history);

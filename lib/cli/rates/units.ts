@@ -21,7 +21,7 @@ export function headingOf({ heading, quantity }: Column, unit: Unit): string {
 
 /** Returns the greatest width of {@link formatFigure}, in characters. */
 export function figureWidth(quantity: Quantity): number {
-  return { count: 6, size: 7, throughput: 9 }[quantity];
+  return { count: 6, time: 6, size: 7, throughput: 9 }[quantity];
 }
 
 /**
@@ -31,7 +31,7 @@ export function figureWidth(quantity: Quantity): number {
 export function formatFigure(value: number, { quantity }: Column, unit: Unit): string {
   if (value < 0) return '-';
   const scaled = convert(value, quantity, unit);
-  if (quantity !== 'count' && (unit === 'human' || scaled >= SEVEN_DIGITS)) {
+  if (isBytes(quantity) && (unit === 'human' || scaled >= SEVEN_DIGITS)) {
     return withUnit(value, quantity);
   }
   return formatNumber(scaled);
@@ -40,7 +40,7 @@ export function formatFigure(value: number, { quantity }: Column, unit: Unit): s
 /** Formats a figure with two decimals, in the same unit whatever its size; `-` if it is unknown. */
 export function formatFixed(value: number, { quantity }: Column, unit: Unit): string {
   if (value < 0) return '-';
-  if (quantity !== 'count' && unit === 'human') return withUnit(value, quantity);
+  if (isBytes(quantity) && unit === 'human') return withUnit(value, quantity);
   return convert(value, quantity, unit).toFixed(2);
 }
 
@@ -53,6 +53,10 @@ export function formatSize(bytes: number): string {
 /** Request sizes are in kilobytes in every unit, as in iostat. */
 function convert(value: number, quantity: Quantity, unit: Unit): number {
   return quantity === 'throughput' && unit === 'MB' ? value / 1024 : value;
+}
+
+function isBytes(quantity: Quantity): boolean {
+  return quantity === 'throughput' || quantity === 'size';
 }
 
 function withUnit(kilobytes: number, quantity: Quantity): string {

@@ -21,8 +21,11 @@ interface DiskRecord {
   readonly values: readonly (number | null)[];
 }
 
-/** The fields that a table does not have, because others tell the same. */
-const LEFT_OUT = ['rdSectors', 'wrSectors', 'rareqSz', 'wareqSz'];
+/** The fields that blkback does not count. */
+const NOT_OF_BLKBACK = ['rdTimeNs', 'wrTimeNs', 'ioErrors', 'rAwait', 'wAwait'];
+
+/** The fields that a table does not have, because others tell the same, or few disks have them. */
+const LEFT_OUT = ['rdSectors', 'wrSectors', 'rareqSz', 'wareqSz', ...NOT_OF_BLKBACK];
 
 /** The width of a value in a table. */
 const VALUE_WIDTH = 12;

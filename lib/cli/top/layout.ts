@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { COLUMNS, type Column, type Figures } from '../rates/figures';
+import { columnsOf, type Column, type Figures } from '../rates/figures';
 import { HISTORY_LENGTH, type Row } from '../rates/rows';
 import { figureWidth, formatFigure, headingOf, type Unit } from '../rates/units';
 import { fit, textWidth, toPrintable, type Style } from '../text';
@@ -10,6 +10,7 @@ import type { View } from './view';
 const OPTIONAL_COLUMNS = [
   ['d/s'],
   ['rareq-sz', 'wareq-sz'],
+  ['r_await', 'w_await'],
   ['f/s'],
   ['r/s', 'w/s'],
   ['rkB/s', 'wkB/s'],
@@ -52,7 +53,10 @@ export function computeLayout(
     'DISKS'.length,
     'xvdbgqcv255'.length,
   );
-  let columns: readonly Column[] = COLUMNS;
+  let columns = columnsOf(
+    rows.map(({ figures }) => figures),
+    sort,
+  );
   // each column is preceded by a blank
   const room = () =>
     columns.reduce((left, column) => left - columnWidth(column) - 1, width - domain - 1 - disk - 1);

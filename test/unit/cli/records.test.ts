@@ -11,6 +11,8 @@ const FIGURES = {
   wkBPerSec: 0,
   rareqSz: 4,
   wareqSz: 0,
+  rAwait: 2.5,
+  wAwait: 0,
   fPerSec: 1,
   dPerSec: -1,
   ooPerSec: 0,
@@ -45,7 +47,7 @@ describe('a line of JSON', () => {
           ...unknown,
           note: 'counters were reset',
         },
-        { domid: 1, domain: 'web1', disk: 'xvda', ...FIGURES, rPerSec: 10.123, dPerSec: null },
+        { domid: 1, domain: 'web1', disk: 'xvda', ...FIGURES, rPerSec: 10.123, dPerSec: null, rAwait: 2.5 },
       ],
       unsupported: [
         { domid: 3, domain: 'mail', disk: 'xvdb', driver: 'tap' },
@@ -68,9 +70,9 @@ describe('CSV', () => {
   test('has a record for each disk, with quotes where they are needed', () => {
     expect(csvHeader(SELECTION) + formatCsv(SAMPLE, SELECTION)).toBe(
       [
-        'timestamp,domid,domain,disk,rPerSec,wPerSec,rkBPerSec,wkBPerSec,rareqSz,wareqSz,fPerSec,dPerSec,ooPerSec,note',
-        '2026-01-02T03:04:05.678Z,2,"my ""db"", old",xvda,,,,,,,,,,counters were reset',
-        '2026-01-02T03:04:05.678Z,1,web1,xvda,10.123,0,40,0,4,0,1,,0,',
+        'timestamp,domid,domain,disk,rPerSec,wPerSec,rkBPerSec,wkBPerSec,rareqSz,wareqSz,rAwait,wAwait,fPerSec,dPerSec,ooPerSec,note',
+        '2026-01-02T03:04:05.678Z,2,"my ""db"", old",xvda,,,,,,,,,,,,counters were reset',
+        '2026-01-02T03:04:05.678Z,1,web1,xvda,10.123,0,40,0,4,0,2.5,0,1,,0,',
         '',
       ].join('\n'),
     );

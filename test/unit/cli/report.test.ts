@@ -14,6 +14,8 @@ function row(domid: number, disk: string, reads: number, rest?: Partial<GuestRow
     wkBPerSec: reads * 4,
     rareqSz: 16,
     wareqSz: 8,
+    rAwait: -1,
+    wAwait: -1,
     fPerSec: 0,
     dPerSec: -1,
     ooPerSec: 0,

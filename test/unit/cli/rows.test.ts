@@ -15,6 +15,8 @@ const IDLE: Figures = {
   wkBPerSec: 0,
   rareqSz: 0,
   wareqSz: 0,
+  rAwait: -1,
+  wAwait: -1,
   fPerSec: 0,
   dPerSec: 0,
   ooPerSec: 0,
@@ -48,6 +50,8 @@ describe('rows', () => {
       wPerSec: 5,
       wkBPerSec: 20,
       wareqSz: 4,
+      rAwait: -1,
+      wAwait: -1,
       fPerSec: 1,
     });
   });

@@ -30,6 +30,8 @@ function figures(reads: number): Figures {
     wkBPerSec: reads * 4,
     rareqSz: 16,
     wareqSz: 8,
+    rAwait: -1,
+    wAwait: -1,
     fPerSec: 0,
     dPerSec: -1,
     ooPerSec: 0,
