@@ -6,6 +6,8 @@
 #include <array>
 #include <cstddef>
 
+#include "backing_statistics.h"
+#include "js_backing_device.h"
 #include "js_recorder.h"
 #include "js_vbd.h"
 #include "js_vbd_pool.h"
@@ -32,12 +34,14 @@ Napi::Array ToValue(Napi::Env env, const std::array<const char*, length>& names)
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports["BackingDevice"] = JsBackingDevice::Define(env);
   exports["Recorder"] = JsRecorder::Define(env);
   exports["Vbd"] = JsVbd::Define(env);
   exports["VbdPool"] = JsVbdPool::Define(env);
   exports["VbdSet"] = JsVbdSet::Define(env);
   exports["XenstoreClient"] = JsXenstoreClient::Define(env);
   exports["counterFiles"] = ToValue(env, CounterFiles());
+  exports["backingColumns"] = ToValue(env, BackingColumnNames());
   exports["columns"] = ToValue(env, ColumnNames());
   exports["openFilesLimit"] = Napi::Function::New<OpenFilesLimit>(env, "openFilesLimit");
   return exports;

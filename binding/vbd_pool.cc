@@ -38,7 +38,7 @@ std::shared_ptr<Vbd> VbdPool::Open(Key key) {
   entry = vbd;
   vbd->last_read_ = reads_;
   Failure failure{EMFILE, kCounters};
-  if (HasRoom(*vbd)) failure = Hold(vbd.get());
+  if (HasRoom(vbd->source_->descriptors())) failure = Hold(vbd.get());
   if (IsOutOfDescriptors(failure.error)) {
     failure = reserve_.With([&] { return vbd->source_->Check(); });
   }
@@ -59,8 +59,8 @@ Failure VbdPool::Read(Vbd* vbd, CounterSet wanted, Number* row) {
   ++reads_;
   if (!vbd->files_ || !vbd->files_->is_complete()) {
     // Reading has to open the files anyway: they stay open if there is room.
-    if (!vbd->files_ && !HasRoom(*vbd)) MakeRoomFor(*vbd);
-    if (HasRoom(*vbd)) failure = Hold(vbd);
+    if (!vbd->files_ && !HasRoom(vbd->source_->descriptors())) MakeRoomFor(*vbd);
+    if (HasRoom(vbd->source_->descriptors())) failure = Hold(vbd);
   }
   vbd->last_read_ = reads_;
   if (failure.error == 0 || IsOutOfDescriptors(failure.error)) {
@@ -101,8 +101,8 @@ std::unique_ptr<StatisticsSource> VbdPool::Find(const Key& key) const {
   return std::make_unique<VbdDirectory>(StatisticsDirectory(devices_, key.domid, key.devid));
 }
 
-bool VbdPool::HasRoom(const Vbd& vbd) const {
-  return *open_files_ + vbd.source_->descriptors() <= max_open_files_;
+bool VbdPool::HasRoom(size_t descriptors) const {
+  return *open_files_ + descriptors <= max_open_files_;
 }
 
 Failure VbdPool::Hold(Vbd* vbd) { return vbd->source_->OpenFiles(open_files_, &vbd->files_); }

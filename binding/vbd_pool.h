@@ -70,14 +70,24 @@ class VbdPool {
   // Has a thread grow the process's descriptor table for this many more vbds.
   void GrowDescriptorTable(size_t vbds);
 
+  // Returns whether the budget has room for this many more descriptors.
+  bool HasRoom(size_t descriptors) const;
+
+  // The descriptors that count against the budget. Those of other files are added by their owner.
+  const OpenCount& open_files() const { return open_files_; }
+
+  // Calls a function that opens other files, as DescriptorReserve::With() does.
+  template <typename Function>
+  Failure WithReserve(Function open) {
+    return reserve_.With(open);
+  }
+
   // Closes the descriptors of the pool itself. Vbds can still be read.
   void Close() { reserve_.Release(); }
 
  private:
   // Returns where the statistics of a disk are.
   std::unique_ptr<StatisticsSource> Find(const Key& key) const;
-  // Returns whether the budget has room for the files of this vbd.
-  bool HasRoom(const Vbd& vbd) const;
   // Opens the files of the vbd and holds them.
   Failure Hold(Vbd* vbd);
   // Closes the files of a vbd that is read less than half as often as this one, if it finds one

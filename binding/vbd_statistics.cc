@@ -1,7 +1,6 @@
 #include "vbd_statistics.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -206,20 +205,10 @@ template Failure VbdDirectory::ReadRow(CounterSet, int64_t*);
 Failure VbdDirectory::Open(int* directory) {
   *directory = OpenRetrying(AT_FDCWD, path_.c_str(), O_PATH | O_DIRECTORY);
   if (*directory < 0) return {errno, kCounters};
-  struct statx status;  // fstat would need glibc 2.33
-  int error = 0;
-  if (statx(*directory, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0) {
-    error = errno;
-  } else {
-    // sysfs has no time of birth and never uses an inode number twice. Other file systems reuse
-    // inode numbers, and have a time of birth.
-    if ((status.stx_mask & STATX_BTIME) == 0) status.stx_btime = {};
-    const Identity identity{status.stx_dev_major, status.stx_dev_minor, status.stx_ino,
-                            static_cast<uint64_t>(status.stx_btime.tv_sec),
-                            status.stx_btime.tv_nsec};
-    if (identity_.has_value() && *identity_ != identity) error = ENODEV;
-    if (!identity_.has_value()) identity_ = identity;
-  }
+  FileIdentity identity;
+  int error = IdentifyFile(*directory, &identity);
+  if (error == 0 && identity_.value_or(identity) != identity) error = ENODEV;
+  if (error == 0) identity_ = identity;
   if (error == 0) return {};
   close(*directory);
   return {error, kCounters};

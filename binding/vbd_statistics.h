@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "disk_statistics.h"
+#include "open_file.h"
 
 namespace xen_block_stats {
 
@@ -81,9 +82,7 @@ class VbdDirectory final : public StatisticsSource {
   Failure ReadFiles(int directory, CounterSet wanted, Number* row);
 
   std::string path_;
-  // The file system, the inode and the time of birth of the directory.
-  using Identity = std::array<uint64_t, 5>;
-  std::optional<Identity> identity_;
+  std::optional<FileIdentity> identity_;
   // The counters whose files have existed.
   CounterSet seen_ = 0;
 };

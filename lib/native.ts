@@ -27,6 +27,21 @@ export interface Vbd {
   close(): void;
 }
 
+/** The statistics of one block device (binding/backing_statistics.h). */
+export interface BackingDevice {
+  /**
+   * Reads the statistics into a row of an array, each at its {@link BackingColumn}. The first read opens the
+   * file, which stays open while the pool's budget has room for it. Writes nothing on failure.
+   *
+   * @param offset - the index at which the row begins.
+   * @returns 0 or an errno. Every later read returns it, too, unless it is EMFILE, ENFILE or EINVAL, which
+   * an array that is too short gives.
+   */
+  read(array: Float64Array, offset: number): number;
+  /** Closes the file. */
+  close(): void;
+}
+
 /**
  * The statistics of many vbds, a row each (binding/vbd_set.h). A vbd is three numbers: domid, devid, and the
  * pid of its tapdisk, or 0 if blkback serves it.
@@ -149,6 +164,8 @@ export interface Native {
    */
   readonly VbdPool: new (devices: string, shm: string, maxOpenFiles: number) => VbdPool;
   readonly Vbd: new (pool: VbdPool, domid: number, devid: number, tapdiskPid: number) => Vbd;
+  /** `path`: of the block device's file `stat` in sysfs. */
+  readonly BackingDevice: new (pool: VbdPool, path: string) => BackingDevice;
   readonly Recorder: new () => NativeRecorder;
   /** `columns`: the columns that are read, a bit for each {@link Column}. */
   readonly VbdSet: new (pool: VbdPool, columns: number) => VbdSet;
@@ -161,6 +178,8 @@ export interface Native {
   readonly counterFiles: readonly string[];
   /** The keys of {@link Column}, in its order. */
   readonly columns: readonly string[];
+  /** The keys of {@link BackingColumn}, in its order. */
+  readonly backingColumns: readonly string[];
   /** Returns how many descriptors this process may have open (`RLIMIT_NOFILE`). */
   openFilesLimit(): number;
 }
@@ -201,6 +220,27 @@ export const ROW_LENGTH = Object.keys(Column).length;
 /** A row of numbers, each at its {@link Column}. */
 export type Row<N extends number | bigint> = Readonly<
   Record<(typeof Column)[keyof typeof Column], N>
+>;
+
+/** The position of each number in a block device's row, in the order of binding/backing_statistics.h. */
+export const BackingColumn = {
+  rdIos: 0,
+  rdTimeMs: 1,
+  wrIos: 2,
+  wrTimeMs: 3,
+  flIos: 4,
+  flTimeMs: 5,
+  inFlight: 6,
+  ioTimeMs: 7,
+  queueTimeMs: 8,
+} as const;
+
+/** The number of columns of a block device's row. */
+export const BACKING_ROW_LENGTH = Object.keys(BackingColumn).length;
+
+/** A row of a block device's numbers, each at its {@link BackingColumn}. */
+export type BackingRow = Readonly<
+  Record<(typeof BackingColumn)[keyof typeof BackingColumn], number>
 >;
 
 /** The type of the array of a set's counters. */
