@@ -1,12 +1,19 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { findProgram } from './programs';
 
 /** The capabilities that tests need, with their bits in CapEff (capabilities(7), proc(5)). */
 const CAPABILITIES = { CAP_SETGID: 6, CAP_SETUID: 7, CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21 };
 
-/** What a test needs of the machine: a capability, or a program that script/bootstrap test installs. */
+/** The drivers of block devices that tests need, with the files that make a device. */
+const DRIVERS = { loop: '/dev/loop-control', zram: '/sys/class/zram-control/hot_add' };
+
+/**
+ * What a test needs of the machine: a capability, a driver, or a program that script/bootstrap test
+ * installs.
+ */
 type Need =
   | keyof typeof CAPABILITIES
+  | keyof typeof DRIVERS
   | 'fish'
   | 'groff'
   | 'promtool'
@@ -15,8 +22,9 @@ type Need =
   | 'xenstored'
   | 'zsh';
 
-/** Returns whether this process has a capability, or the machine a program. */
+/** Returns whether this process has a capability, or the machine a driver or a program. */
 export function isGranted(need: Need): boolean {
+  if (need in DRIVERS) return existsSync(DRIVERS[need as keyof typeof DRIVERS]);
   if (!(need in CAPABILITIES)) return findProgram(need) !== undefined;
   const bit = BigInt(CAPABILITIES[need as keyof typeof CAPABILITIES]);
   const status = readFileSync('/proc/self/status', 'utf8');
