@@ -20,7 +20,8 @@ const { BackingDevice, VbdPool } = loadNative();
 const { ENODEV, ENOENT } = constants.errno;
 
 const newRow = () => new Float64Array(BACKING_ROW_LENGTH) as Float64Array & BackingRow;
-const createPool = (maxOpenFiles = 100) => new VbdPool('/nonexistent', maxOpenFiles);
+const createPool = (maxOpenFiles = 100) =>
+  new VbdPool('/nonexistent', '/nonexistent', maxOpenFiles);
 
 needing('CAP_SYS_ADMIN', 'loop').describe('the statistics of a real loop device', () => {
   const sysfs = mkdtempSync(join(tmpdir(), 'backing-device-'));

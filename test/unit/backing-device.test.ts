@@ -237,7 +237,7 @@ describe('with a temporary sysfs', () => {
       test('counts until it is closed: a vbd has no room beside it', () => {
         const device = new BackingDevice(pool, path);
         expect(device.read(newRow(), 0)).toBe(0);
-        const row = new Float64Array(9);
+        const row = new Float64Array(12);
         expect(vbd.open()).toBe(0);
         expect(vbd.read(row, 1, 0)).toBe(0);
         expect(countOpenFiles()).toBe(1);

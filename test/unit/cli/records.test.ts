@@ -47,7 +47,15 @@ describe('a line of JSON', () => {
           ...unknown,
           note: 'counters were reset',
         },
-        { domid: 1, domain: 'web1', disk: 'xvda', ...FIGURES, rPerSec: 10.123, dPerSec: null, rAwait: 2.5 },
+        {
+          domid: 1,
+          domain: 'web1',
+          disk: 'xvda',
+          ...FIGURES,
+          rPerSec: 10.123,
+          dPerSec: null,
+          rAwait: 2.5,
+        },
       ],
       unsupported: [
         { domid: 3, domain: 'mail', disk: 'xvdb', driver: 'tap' },
