@@ -96,7 +96,8 @@ export class CounterFiles {
       // A reader can have the file open, and must never read an empty or a shortened number. Node's file
       // functions read as many bytes as the file had first, so the file grows before a longer text comes.
       if (text.length > file.text.length) ftruncateSync(file.descriptor, text.length);
-      writeSync(file.descriptor, text, 0);
+      // a Buffer: Deno ignores the position of a string
+      writeSync(file.descriptor, Buffer.from(text), 0, text.length, 0);
       if (text.length < file.text.length) ftruncateSync(file.descriptor, text.length);
       file.text = text;
     }
