@@ -6,15 +6,20 @@ export type Fault =
   | { readonly kind: 'slow'; readonly delayMs: number };
 
 /**
- * Faults of a simulated host's xenstored. A fault replaces the one before, and ends with
- * {@link Faults.clear}.
+ * Faults of a simulated host's xenstored, and of the QEMU of a guest. A fault of xenstored replaces the one
+ * before. All faults end with {@link Faults.clear}.
  */
 export class Faults {
   readonly #set: (fault: Fault | undefined) => Promise<void>;
+  readonly #holdQemu: (domid: number) => Promise<void>;
 
   /** @internal */
-  constructor(set: (fault: Fault | undefined) => Promise<void>) {
+  constructor(
+    set: (fault: Fault | undefined) => Promise<void>,
+    holdQemu: (domid: number) => Promise<void>,
+  ) {
     this.#set = set;
+    this.#holdQemu = holdQemu;
   }
 
   /** Stops xenstored: its clients are disconnected, and new ones cannot connect. It keeps its nodes. */
@@ -42,7 +47,12 @@ export class Faults {
     return this.#set({ kind: 'refuse' });
   }
 
-  /** Ends the fault. Responses and watch events that are due are sent. */
+  /** Lets the QEMU of a guest hang: it accepts clients, and sends nothing until the fault ends. */
+  async holdQemu(domid: number): Promise<void> {
+    return this.#holdQemu(domid);
+  }
+
+  /** Ends all faults. Responses and watch events that are due are sent. */
   async clear(): Promise<void> {
     return this.#set(undefined);
   }

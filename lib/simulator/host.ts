@@ -5,20 +5,21 @@ import { join, resolve } from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { onExit } from 'signal-exit';
 import { outOfRange } from '../errors';
-import type { Counters, Io } from './counters';
+import type { CounterOptions, Counters, Io } from './counters';
 import { Faults } from './faults';
 import {
+  MAX_DOMID,
   checkCounters,
   checkDisk,
   checkGuest,
   checkHost,
   checkIo,
-  type CounterOptions,
   type DiskOptions,
   type GuestOptions,
   type HostOptions,
   type WorkloadOptions,
 } from './options';
+import { monitorName } from './qemu';
 import type { Simulation, SimulationOptions } from './simulation';
 import type { Call, Command, Result } from './worker';
 
@@ -27,27 +28,42 @@ const MAX_SOCKET_PATH = 107;
 
 const SOCKET = 'xenstored.sock';
 
+const RUN = 'run';
+
+/** The longest name of a socket in the host's directory: the one of the QEMU of a guest. */
+const LONGEST_SOCKET = join(RUN, monitorName(MAX_DOMID));
+
 /**
  * A simulated Xen host, for tests of programs that use this package: a xenstored on a Unix socket, and
- * directories as in sysfs, with guests and disks whose counters move.
+ * directories as in sysfs, with guests and disks whose counters move, those of QEMU and tapdisk too.
  *
  * It runs on a worker thread, which does not keep the process alive. docs/simulator.md has examples.
  */
 export class SimulatedHost {
   /** Options for `connect()`. */
-  readonly connectOptions: { readonly xenstore: string; readonly sysfs: string };
-  /** Faults of its xenstored. */
-  readonly faults = new Faults((fault) => this.#call('setFault', fault));
+  readonly connectOptions: {
+    readonly xenstore: string;
+    readonly sysfs: string;
+    /** The directory of tapdisk's statistics, as `/dev/shm`. */
+    readonly shm: string;
+    /** The directory of the sockets of QEMU, as `/run/xen`. */
+    readonly run: string;
+  };
+  /** Faults of its xenstored, and of the QEMU of a guest. */
+  readonly faults = new Faults(
+    (fault) => this.#call('setFault', fault),
+    (domid) => this.#call('holdQemu', domid),
+  );
   readonly #worker: Worker;
   readonly #files: HostFiles;
   /** Why no call is possible any more. */
   #ended: string | undefined;
 
-  private constructor(files: HostFiles, options: Omit<SimulationOptions, 'xenstore' | 'bus'>) {
-    const { xenstore, sysfs, bus } = files;
-    this.connectOptions = { xenstore, sysfs };
+  private constructor(files: HostFiles, options: Omit<SimulationOptions, keyof HostFiles>) {
+    const { xenstore, sysfs, bus, shm, run } = files;
+    this.connectOptions = { xenstore, sysfs, shm, run };
     this.#files = files;
-    const workerData: SimulationOptions = { ...options, xenstore, bus };
+    const workerData: SimulationOptions = { ...options, xenstore, bus, shm, run };
     this.#worker = new Worker(join(__dirname, 'worker.js'), { workerData });
     this.#worker.unref();
     this.#worker.on('error', (error) => {
@@ -102,12 +118,12 @@ export class SimulatedHost {
     return this.#call('connectFrontend', domid, disk);
   }
 
-  /** Disconnects the guest's frontend: the disk's counters become 0. */
+  /** Disconnects the guest's frontend: the disk's counters become 0, except those of a disk of QEMU. */
   async disconnectFrontend(domid: number, disk: string): Promise<void> {
     return this.#call('disconnectFrontend', domid, disk);
   }
 
-  /** Returns a disk's counters: requests, and sectors of 512 bytes. */
+  /** Returns a disk's counters: requests, sectors of 512 bytes, nanoseconds and failed requests. */
   async counters(domid: number, disk: string): Promise<Counters> {
     return this.#call('counters', domid, disk);
   }
@@ -118,7 +134,7 @@ export class SimulatedHost {
     return this.#call('setCounters', domid, disk, counters);
   }
 
-  /** Performs a guest's I/O: adds to the disk's counters as blkback does. */
+  /** Performs a guest's I/O: adds to the disk's counters as its backend does. */
   async io(domid: number, disk: string, io: Io): Promise<void> {
     checkIo(io);
     return this.#call('io', domid, disk, io);
@@ -192,6 +208,8 @@ class HostFiles {
   readonly sysfs: string;
   /** The directory of the devices. */
   readonly bus: string;
+  readonly shm: string;
+  readonly run: string;
   /** The files and directories to remove. */
   #created: string[] = [];
   readonly #unregister: () => void;
@@ -204,16 +222,24 @@ class HostFiles {
     });
     try {
       const root = createDirectory(directory);
-      this.xenstore = join(root, SOCKET);
-      this.sysfs = join(root, 'sys');
-      // throws if another host uses the directory, before anything of that host would be removed
-      mkdirSync(this.sysfs);
+      // other files in the caller's directory stay
+      if (directory === undefined) this.#created = [root];
+      const create = (name: string) => {
+        const path = join(root, name);
+        // throws if another host uses the directory, before anything of that host would be removed
+        mkdirSync(path);
+        if (directory !== undefined) this.#created.push(path);
+        return path;
+      };
+      this.sysfs = create('sys');
+      this.shm = create('shm');
+      this.run = create(RUN);
       this.bus = join(this.sysfs, 'bus/xen-backend');
       mkdirSync(join(this.bus, 'devices'), { recursive: true });
-      // other files in the caller's directory stay
-      this.#created = directory === undefined ? [root] : [this.xenstore, this.sysfs];
+      this.xenstore = join(root, SOCKET);
+      if (directory !== undefined) this.#created.push(this.xenstore);
     } catch (error) {
-      this.#unregister();
+      this.remove();
       throw error;
     }
   }
@@ -232,8 +258,8 @@ class HostFiles {
 function createDirectory(directory: string | undefined): string {
   const prefix = join(tmpdir(), 'xen-block-stats-');
   const root = resolve(directory ?? `${prefix}XXXXXX`);
-  if (Buffer.byteLength(join(root, SOCKET)) > MAX_SOCKET_PATH) {
-    const limit = `so short that the path of ${SOCKET} in it has at most ${MAX_SOCKET_PATH} bytes`;
+  if (Buffer.byteLength(join(root, LONGEST_SOCKET)) > MAX_SOCKET_PATH) {
+    const limit = `so short that the path of ${LONGEST_SOCKET} in it has at most ${MAX_SOCKET_PATH} bytes`;
     throw outOfRange('options.directory', limit, root);
   }
   if (directory === undefined) return mkdtempSync(prefix);

@@ -1,12 +1,13 @@
 export { SimulatedHost } from './host';
-export type { Counter, Counters, Io } from './counters';
-export type { Faults } from './faults';
 export type {
+  BlkbackCounter,
+  Counter,
   CounterOptions,
-  DiskOptions,
-  GuestOptions,
-  HostOptions,
-  WorkloadOptions,
-} from './options';
+  Counters,
+  Io,
+  TimedCounter,
+} from './counters';
+export type { Faults } from './faults';
+export type { DiskOptions, GuestOptions, HostOptions, WorkloadOptions } from './options';
 export type { DiskSpec, Toolstack } from './toolstack';
 export type { Workload } from './workload';

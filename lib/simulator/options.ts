@@ -1,7 +1,7 @@
 import { parseDiskName } from '../disk-name';
 import { outOfRange } from '../errors';
 import { Options } from '../options';
-import type { Counter, Io } from './counters';
+import type { CounterOptions, Io } from './counters';
 import type { DiskSpec, Toolstack } from './toolstack';
 import type { Workload } from './workload';
 
@@ -9,7 +9,7 @@ import type { Workload } from './workload';
 export interface DiskOptions extends DiskSpec {
   /** Whether the guest's frontend is connected. Default: true; an empty drive is never connected. */
   readonly connected?: boolean;
-  /** The first values of its counters. Default: 0. */
+  /** The first values of its counters, until the frontend disconnects. Default: 0. */
   readonly counters?: CounterOptions;
   /** What the guest does with the disk while the workload runs. */
   readonly workload?: Workload;
@@ -25,9 +25,6 @@ export interface GuestOptions {
   readonly domid?: number;
   readonly disks?: readonly DiskOptions[];
 }
-
-/** Some of a disk's counters, by the names of their files, each 0 to 2^64 - 1. */
-export type CounterOptions = Readonly<Partial<Record<Counter, number | bigint>>>;
 
 /** The host to simulate. */
 export interface HostOptions {
@@ -48,7 +45,7 @@ export interface WorkloadOptions {
   readonly seed?: number;
 }
 
-const MAX_DOMID = 0x7ff0 - 1;
+export const MAX_DOMID = 0x7ff0 - 1;
 const MAX_COUNTER = 2n ** 64n - 1n;
 
 /** Throws unless the domain that the caller is in is valid. The guests are checked when they start. */

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { parseDiskName } from '../disk-name';
-import { CounterFiles, countIo, type Counters, type Io } from './counters';
+import { Backends, checkCountersOfKind, type BackendDirectories } from './backends';
+import type { CounterOptions, Counters, Io, Statistics } from './counters';
 import type { Fault } from './faults';
-import type { CounterOptions, DiskOptions, GuestOptions, HostOptions } from './options';
+import type { DiskOptions, GuestOptions, HostOptions } from './options';
 import { Store } from './store';
 import {
   connectedNodes,
@@ -13,17 +14,17 @@ import {
   guestDirectories,
   guestNodes,
   isEmptyDrive,
-  placeDisk,
   type GuestSpec,
   type Node,
 } from './toolstack';
 import { WorkloadStream } from './workload';
 import { Xenstored } from './xenstored';
 
-/** The kind of a host, the path of its socket, and its directory `bus/xen-backend`, which has `devices`. */
-export interface SimulationOptions extends Required<Pick<HostOptions, 'domid' | 'toolstack'>> {
+/** The kind of a host, and where its files are. */
+export interface SimulationOptions
+  extends Required<Pick<HostOptions, 'domid' | 'toolstack'>>, BackendDirectories {
+  /** The path of xenstored's socket. */
   readonly xenstore: string;
-  readonly bus: string;
 }
 
 interface Guest {
@@ -35,8 +36,8 @@ interface Guest {
 interface Disk {
   readonly options: DiskOptions;
   connected: boolean;
-  /** Undefined unless this domain's blkback serves the disk. */
-  readonly files: CounterFiles | undefined;
+  /** Undefined unless a backend of this domain serves the disk and has statistics. */
+  readonly statistics: Statistics | undefined;
 }
 
 /** The state of a simulated host. It runs on the worker thread; its methods are those of the host. */
@@ -44,6 +45,7 @@ export class Simulation {
   readonly #options: SimulationOptions;
   readonly #store = new Store();
   readonly #xenstored: Xenstored;
+  readonly #backends: Backends;
   readonly #guests = new Map<number, Guest>();
   #lastDomid: number;
   /** The I/O of disks since the start of the workload. */
@@ -53,6 +55,7 @@ export class Simulation {
   constructor(options: SimulationOptions) {
     this.#options = options;
     this.#xenstored = new Xenstored(this.#store, options.domid, options.xenstore);
+    this.#backends = new Backends(options);
     this.#lastDomid = options.domid;
   }
 
@@ -66,7 +69,7 @@ export class Simulation {
     await this.#xenstored.listen();
   }
 
-  addGuest(options: GuestOptions): { domid: number; uuid: string } {
+  async addGuest(options: GuestOptions): Promise<{ domid: number; uuid: string }> {
     const { name, domid = this.#lastDomid + 1, uuid = randomUUID(), disks = [] } = options;
     const devids = new Set(disks.map((disk) => parseDiskName(disk.name)));
     if (devids.size < disks.length) throw new Error(`two disks of ${name} have the same devid`);
@@ -80,38 +83,29 @@ export class Simulation {
     this.#lastDomid = Math.max(this.#lastDomid, domid);
     this.#guests.set(domid, { spec, disks: new Map() });
     this.#writeNodes(guestNodes(this.#options.toolstack, spec));
-    for (const disk of disks) this.attachDisk(domid, disk);
+    for (const disk of disks) this.#attach(domid, disk);
     this.#store.notify('@introduceDomain', true);
+    await this.#backends.untilReady(domid);
     return { domid, uuid };
   }
 
-  removeGuest(domid: number): void {
+  async removeGuest(domid: number): Promise<void> {
     const { spec, disks } = this.#guest(domid);
     for (const { options } of [...disks.values()]) this.detachDisk(domid, options.name);
     this.#removeDirectories(guestDirectories(this.#options.toolstack, spec));
     this.#guests.delete(domid);
     this.#store.notify('@releaseDomain', true);
+    await this.#backends.removeGuest(domid);
   }
 
-  attachDisk(domid: number, disk: DiskOptions): void {
-    const { toolstack, domid: ownDomid } = this.#options;
-    const { disks } = this.#guest(domid);
-    const options = { backendDomid: ownDomid, ...disk };
-    const { devid, kind } = placeDisk(toolstack, domid, options);
-    if (disks.has(devid)) throw new Error(`domain ${domid} has a disk ${disk.name} already`);
-
-    const isServed = kind === 'vbd' && options.backendDomid === ownDomid && !isEmptyDrive(disk);
-    const files = isServed
-      ? new CounterFiles(this.#options.bus, `vbd-${domid}-${devid}`, disk.counters)
-      : undefined;
-    disks.set(devid, { options, connected: false, files });
-    this.#writeNodes(diskNodes(toolstack, domid, options));
-    if (disk.connected !== false && !isEmptyDrive(disk)) this.connectFrontend(domid, disk.name);
+  async attachDisk(domid: number, disk: DiskOptions): Promise<void> {
+    this.#attach(domid, disk);
+    await this.#backends.untilReady(domid);
   }
 
   detachDisk(domid: number, name: string): void {
-    const { files, options } = this.#disk(domid, name);
-    files?.remove();
+    const { statistics, options } = this.#disk(domid, name);
+    statistics?.remove();
     this.#removeDirectories(diskDirectories(this.#options.toolstack, domid, options));
     this.#guest(domid).disks.delete(parseDiskName(name));
   }
@@ -119,6 +113,7 @@ export class Simulation {
   connectFrontend(domid: number, name: string): void {
     const disk = this.#disk(domid, name);
     if (isEmptyDrive(disk.options)) throw new Error(`${name} is an empty drive: it cannot connect`);
+    disk.statistics?.connect();
     this.#writeNodes(connectedNodes(domid, disk.options));
     disk.connected = true;
   }
@@ -127,24 +122,24 @@ export class Simulation {
     const disk = this.#disk(domid, name);
     this.#writeNodes(disconnectedNodes(domid, disk.options));
     disk.connected = false;
-    // blkback frees its rings, and with them the counters
-    disk.files?.set(countIo({}));
+    disk.statistics?.disconnect();
   }
 
   counters(domid: number, name: string): Counters {
-    return this.#counterFiles(domid, name).values;
+    return this.#statistics(domid, name).values;
   }
 
   setCounters(domid: number, name: string, counters: CounterOptions): void {
-    this.#counterFiles(domid, name).set(counters);
+    checkCountersOfKind(this.#disk(domid, name).options.kind, counters);
+    this.#statistics(domid, name).set(counters);
   }
 
   io(domid: number, name: string, io: Io): void {
-    const files = this.#counterFiles(domid, name);
+    const statistics = this.#statistics(domid, name);
     if (!this.#disk(domid, name).connected) {
       throw new Error(`${name} of domain ${domid} is not connected: no I/O`);
     }
-    files.add(countIo(io));
+    statistics.perform(io);
   }
 
   startWorkload(intervalMs: number, seed: number): void {
@@ -178,18 +173,38 @@ export class Simulation {
   }
 
   setFault(fault: Fault | undefined): Promise<void> {
+    if (!fault) this.#backends.releaseQemus();
     return this.#xenstored.setFault(fault);
+  }
+
+  holdQemu(domid: number): void {
+    this.#backends.holdQemu(domid);
+  }
+
+  #attach(domid: number, disk: DiskOptions): void {
+    const { toolstack, domid: ownDomid } = this.#options;
+    const { disks } = this.#guest(domid);
+    const options = { backendDomid: ownDomid, ...disk };
+    const devid = parseDiskName(disk.name);
+    if (disks.has(devid)) throw new Error(`domain ${domid} has a disk ${disk.name} already`);
+    checkCountersOfKind(disk.kind, disk.counters);
+
+    const isServed = options.backendDomid === ownDomid && !isEmptyDrive(disk);
+    const statistics = isServed ? this.#backends.attach(domid, options) : undefined;
+    disks.set(devid, { options, connected: false, statistics });
+    this.#writeNodes(diskNodes(toolstack, domid, options));
+    if (disk.connected !== false && !isEmptyDrive(disk)) this.connectFrontend(domid, disk.name);
   }
 
   #work(seconds: number, seed: number): void {
     for (const [domid, { disks }] of this.#guests) {
       for (const [devid, disk] of disks) {
-        if (!disk.connected || !disk.files) continue;
+        if (!disk.connected || !disk.statistics) continue;
         const stream =
           this.#streams.get(disk) ??
           new WorkloadStream(disk.options.workload ?? {}, seed, domid, devid);
         this.#streams.set(disk, stream);
-        disk.files.add(countIo(stream.next(seconds)));
+        disk.statistics.perform(stream.next(seconds));
       }
     }
   }
@@ -225,10 +240,11 @@ export class Simulation {
     return disk;
   }
 
-  #counterFiles(domid: number, name: string): CounterFiles {
-    const { files } = this.#disk(domid, name);
-    if (!files)
-      throw new Error(`${name} of domain ${domid} is not served by this domain's blkback`);
-    return files;
+  #statistics(domid: number, name: string): Statistics {
+    const { statistics } = this.#disk(domid, name);
+    if (!statistics) {
+      throw new Error(`${name} of domain ${domid} has no statistics in the host's own domain`);
+    }
+    return statistics;
   }
 }

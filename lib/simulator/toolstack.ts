@@ -116,13 +116,16 @@ export function connectedNodes(domid: number, disk: DiskSpec): Node[] {
   // QEMU's sectors have the disk's sector size, those of other backends 512 bytes
   const size = kind === 'qdisk' ? Math.floor((sectors * 512) / sectorSize) : sectors;
   const discard = `discard-granularity=${sectorSize} discard-alignment=0 discard-secure=0`;
+  const features = 'feature-flush-cache=1 feature-barrier=1 feature-persistent=1';
   return [
     ...under(frontend, `ring-ref=${channel} event-channel=${channel} protocol=x86_64-abi`),
     ...under(frontend, 'feature-persistent=1 state=4'),
-    ...under(backend, 'feature-flush-cache=1 feature-barrier=1 feature-persistent=1'),
-    ...(mode === 'w' ? under(backend, `${discard} feature-discard=1`) : []),
+    ...under(backend, kind === 'vbd3' ? 'feature-barrier=1' : features),
+    ...(mode === 'w' && kind !== 'vbd3' ? under(backend, `${discard} feature-discard=1`) : []),
     ...under(backend, `sectors=${size} info=${info} sector-size=${sectorSize}`),
-    ...(kind === 'qdisk' ? [] : under(backend, `physical-sector-size=${physicalSectorSize}`)),
+    ...(kind === 'qdisk' || kind === 'vbd3'
+      ? []
+      : under(backend, `physical-sector-size=${physicalSectorSize}`)),
     ...under(backend, 'state=4'),
   ];
 }
@@ -223,8 +226,13 @@ function formatted({ format = 'raw', source = '' }: DiskSpec): string {
 function readyNodes(backend: string, disk: DiskSpec): Node[] {
   const { kind = 'vbd', source = '' } = disk;
   if (kind === 'virtio_disk') return [];
-  if (kind !== 'vbd') return under(backend, 'hotplug-status=connected state=2');
   const device: Node = ['physical-device-path', source];
+  if (kind === 'vbd3' && !isEmptyDrive(disk)) {
+    // the simulator's process has the statistics file of tapdisk open
+    const tapdisk = `hotplug-status=connected kthread-pid=${process.pid}`;
+    return under(backend, `${tapdisk} max-ring-page-order=3 state=2`, device);
+  }
+  if (kind !== 'vbd') return under(backend, 'hotplug-status=connected state=2');
   return [
     ...(isEmptyDrive(disk)
       ? []

@@ -202,7 +202,7 @@ describe('a host', () => {
     const directory = mkdtempSync(join(tmpdir(), 'xen-block-stats-'));
     writeFileSync(join(directory, 'mine'), '');
     const other = await SimulatedHost.start({ directory });
-    expect(readdirSync(directory).sort()).toEqual(['mine', 'sys', 'xenstored.sock']);
+    expect(readdirSync(directory).sort()).toEqual(['mine', 'run', 'shm', 'sys', 'xenstored.sock']);
     await expect(SimulatedHost.start({ directory })).rejects.toMatchObject({ code: 'EEXIST' });
     expect(await other.list('/')).toEqual(['local']);
     await other.stop();
@@ -241,7 +241,12 @@ describe('a host', () => {
       ${listen}
       process.kill(process.pid, '${signal}');
     `;
-      const guests = [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] }];
+      const disks = (['vbd', 'vbd3', 'qdisk'] as const).map((kind, i) => ({
+        name: `d${i}p0`,
+        kind,
+        source: '/dev/a',
+      }));
+      const guests = [{ name: 'web1', disks }];
 
       test('leaves no files, and the signal ends the program', async () => {
         const { stdout, ...ending } = await runProgram(program(), { guests });

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SimulatedHost } from 'xen-block-stats/simulator';
-import { CounterFiles } from '../../lib/simulator/counters';
-import type { CounterOptions, DiskOptions, GuestOptions } from '../../lib/simulator/options';
+import { CounterFiles, type CounterOptions } from '../../lib/simulator/counters';
+import type { DiskOptions, GuestOptions } from '../../lib/simulator/options';
 import {
   connectedNodes,
   diskDirectories,
@@ -45,6 +45,8 @@ export class RealHost implements TestHost {
   readonly connectOptions = {
     xenstore: this.xenstored.socket,
     sysfs: join(this.xenstored.directory, 'sys'),
+    shm: join(this.xenstored.directory, 'shm'),
+    run: join(this.xenstored.directory, 'run'),
   };
   readonly #bus = join(this.connectOptions.sysfs, 'bus/xen-backend');
   readonly #guests = new Map<number, { spec: GuestSpec; disks: Map<number, RealDisk> }>();
