@@ -40,7 +40,21 @@ const HOST: HostOptions = {
     {
       name: 'mail',
       disks: [
-        { name: 'xvda', source: '/srv/mail.qcow2', kind: 'qdisk', format: 'qcow2' },
+        {
+          name: 'xvda',
+          source: '/srv/mail.qcow2',
+          kind: 'qdisk',
+          format: 'qcow2',
+          counters: {
+            rd_req: 131,
+            rd_sect: 8216,
+            rd_ns: 91695475,
+            wr_req: 256,
+            wr_sect: 16384,
+            wr_ns: 392925652,
+          },
+          workload: { readsPerSecond: 12, writesPerSecond: 75 },
+        },
         { name: 'xvdd', kind: 'qdisk', deviceType: 'cdrom', mode: 'r' },
       ],
     },
@@ -86,6 +100,26 @@ const HOST: HostOptions = {
             flushesPerSecond: 0.2,
             ooPerSecond: 11,
           },
+        },
+      ],
+    },
+    {
+      name: 'files',
+      disks: [
+        {
+          name: 'xvda',
+          source: '/srv/files.vhd',
+          kind: 'vbd3',
+          format: 'vhd',
+          counters: {
+            rd_req: 131,
+            rd_sect: 8216,
+            rd_ns: 79230000,
+            wr_req: 295,
+            wr_sect: 16688,
+            wr_ns: 276791000,
+          },
+          workload: { readsPerSecond: 140, readBytes: 32768, writesPerSecond: 30 },
         },
       ],
     },
