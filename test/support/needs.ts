@@ -17,6 +17,8 @@ type Need =
   | 'fish'
   | 'groff'
   | 'promtool'
+  | 'qemu-img'
+  | 'qemu-system-x86_64'
   | 'tmux'
   | 'xenstore'
   | 'xenstored'

@@ -18,7 +18,7 @@ const EVENT = '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME
 /** Far longer than an answer takes. */
 const TIMEOUT_MS = 20_000;
 /** The timeout of a query that is not answered. */
-const SHORT_MS = 40;
+const SHORT_MS = 100;
 
 const run = mkdtempSync(join(tmpdir(), 'qemu-'));
 const path = join(run, `qmp-libxenstat-${DOMID}`);
