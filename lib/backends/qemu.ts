@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { XenError } from '../errors';
 import { Column } from '../native';
 import type { DiskInfo } from '../xenstore/disks';
@@ -7,6 +8,9 @@ import { isJsonObject, type BlockStats, type JsonObject } from './qmp';
 /** The first and the longest time for which a QEMU is not asked after a timeout, in milliseconds. */
 const FIRST_BACKOFF_MS = 1000;
 const LONGEST_BACKOFF_MS = 30_000;
+
+/** The limit of the path of a unix socket, in bytes: see unix(7). */
+const MAX_PATH_BYTES = 107;
 
 /**
  * The monitors of the QEMU processes that serve disks, one a domain. A monitor serves one client, and other
@@ -42,6 +46,8 @@ export class QemuMonitors {
     const pending = this.#pending.get(domid);
     if (pending !== undefined) return pending.answer;
     const monitor = { domid, path: `${this.#run}/qmp-libxenstat-${domid}` };
+    // Node.js cuts a longer one, which can then be the path of another domain's monitor
+    if (Buffer.byteLength(monitor.path) > MAX_PATH_BYTES) return Promise.reject(pathError(monitor));
     const backoff = this.#backoffs.get(domid);
     const restMs = (backoff?.until ?? 0) - performance.now();
     if (restMs > 0) return Promise.reject(backoffError(monitor, restMs));
@@ -172,6 +178,11 @@ function toCounter(field: string, stats: JsonObject, exact: JsonObject): bigint 
 function backoffError(monitor: Monitor, restMs: number): XenError {
   const seconds = (restMs / 1000).toFixed(1);
   return connectError(monitor, `QEMU did not answer in time, and is asked again in ${seconds} s`);
+}
+
+function pathError(monitor: Monitor): XenError {
+  const why = `ENAMETOOLONG, the path of a socket has at most ${MAX_PATH_BYTES} bytes`;
+  return connectError(monitor, why, { errno: constants.errno.ENAMETOOLONG });
 }
 
 function closedError(): XenError {

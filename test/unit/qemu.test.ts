@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,9 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { QemuMonitors } from '../../lib/backends/qemu';
 import { COMMANDS, MAX_BYTES } from '../../lib/backends/qmp';
 import { Column, ROW_LENGTH } from '../../lib/native';
+import { needing } from '../support/needs';
 import { ANSWER, GREETING, NEGOTIATED } from '../support/qmp-recorded';
 
-const { ECONNREFUSED, ENOENT } = constants.errno;
+const { EACCES, ECONNREFUSED, ENAMETOOLONG, ENOENT } = constants.errno;
 
 const DOMID = 3;
 const XVDA = { name: 'xvda', format: 'qcow2' };
@@ -45,14 +46,14 @@ afterAll(() => {
 });
 
 /** Starts a monitor that handles each client. */
-async function serve(handle: (client: Socket) => void): Promise<void> {
+async function serve(handle: (client: Socket) => void, socket = path): Promise<void> {
   server = createServer((client) => {
     clients.push(client);
     client.setEncoding('utf8').on('data', (text: string) => (received += text));
     client.on('error', () => undefined);
     handle(client);
   });
-  await once(server.listen(path), 'listening');
+  await once(server.listen(socket), 'listening');
 }
 
 /** Starts a monitor that sends a text to each client. */
@@ -343,6 +344,34 @@ describe('a query', () => {
     const query = monitors.query(DOMID);
     await expect(query).rejects.toMatchObject({ errno: ECONNREFUSED, syscall: 'connect' });
     rmSync(path);
+  });
+
+  test('rejects a path that is too long for a socket, which is not cut to that of another domain', async () => {
+    const long = join(run, 'x'.repeat(106 - join(run, '/qmp-libxenstat-3').length));
+    mkdirSync(long);
+    await serve(
+      (client) => client.write(GREETING + NEGOTIATED + ANSWER),
+      join(long, 'qmp-libxenstat-3'),
+    );
+    monitors = new QemuMonitors(long, TIMEOUT_MS);
+    await expect(monitors.query(3)).resolves.toBeDefined();
+    await expect(monitors.query(30)).rejects.toMatchObject({
+      message: `cannot connect to ${long}/qmp-libxenstat-30: ENAMETOOLONG, the path of a socket has at most 107 bytes (domain 30)`,
+      errno: ENAMETOOLONG,
+      syscall: 'connect',
+    });
+  });
+
+  needing('CAP_SETUID').test('rejects unless the process may connect', async () => {
+    await serveText(GREETING + NEGOTIATED + ANSWER);
+    process.seteuid?.('nobody');
+    const query = monitors.query(DOMID); // connects at once
+    process.seteuid?.(0);
+    await expect(query).rejects.toMatchObject({
+      message: `cannot connect to ${path}: EACCES, only root may connect (domain ${DOMID})`,
+      errno: EACCES,
+      syscall: 'connect',
+    });
   });
 
   test('rejects when the monitors are closed, and closes its connection', async () => {
