@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { devicesDirectory } from './backends/blkback';
+import type { QemuMonitors } from './backends/qemu';
 import { Domain } from './domain';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
@@ -32,8 +33,10 @@ export interface ConnectOptions {
   maxOpenFiles?: number | undefined;
   /** The directory that contains `bus/xen-backend/devices`; default: `SYSFS_PATH`, else `/sys`. */
   sysfs?: string | undefined;
-  /** The directory that contains tapdisk's `td3-<pid>`; default: `/dev/shm`. */
+  /** The directory that contains tapdisk's `td3-<pid>`; default: `SHM_PATH`, else `/dev/shm`. */
   shm?: string | undefined;
+  /** The directory that contains QEMU's `qmp-libxenstat-<domid>`; default: `XEN_RUN_PATH`, else `/run/xen`. */
+  run?: string | undefined;
   /**
    * The path of xenstored's socket, for tests and simulators. The default is libxenstore's
    * (`XENSTORED_PATH`, `XENSTORED_RUNDIR`, `/var/run/xenstored/socket`, the kernel's xenbus device).
@@ -62,7 +65,7 @@ export function connect(options?: ConnectOptions): Connection {
     sectorSize: readSectorSize(given) ?? 'physical',
     timeoutMs: given.number('timeoutMs') ?? 1000,
     sysfs: given.path('sysfs') ?? (process.env['SYSFS_PATH'] || '/sys'),
-    shm: given.path('shm') ?? '/dev/shm',
+    shm: given.path('shm') ?? (process.env['SHM_PATH'] || '/dev/shm'),
     socket: given.path('xenstore'),
   };
   const { timeoutMs } = settings;
@@ -71,6 +74,7 @@ export function connect(options?: ConnectOptions): Connection {
   }
 
   const maxOpenFiles = given.integer('maxOpenFiles', 0);
+  const run = given.path('run') ?? (process.env['XEN_RUN_PATH'] || '/run/xen');
 
   const native = loadNative();
   const vbds = new native.VbdPool(
@@ -83,7 +87,8 @@ export function connect(options?: ConnectOptions): Connection {
     // xenstored resolves a relative path in /local/domain/<domid> of the requesting domain
     const [own] = xenstore.query().read(['domid']);
     const ownDomid = /^[0-9]{1,5}$/.test(own ?? '') ? Number(own) : 0;
-    return new Connection({ native, vbds, ...settings, ownDomid }, xenstore);
+    const host = Object.assign(lazyQemu(run, timeoutMs), { native, vbds, ...settings, ownDomid });
+    return new Connection(host, xenstore);
   } catch (error) {
     xenstore.close();
     vbds.close();
@@ -91,9 +96,14 @@ export function connect(options?: ConnectOptions): Connection {
   }
 }
 
+/** The settings of a connection, and what it has to close. */
+interface ConnectedHost extends Host {
+  closeQemu(): void;
+}
+
 /** A connection to a Xen host. {@link connect} creates it. */
 export class Connection {
-  readonly #host: Host;
+  readonly #host: ConnectedHost;
   readonly #xenstore: XenstoreClient;
   /** The domains that were returned to callers, by domid, with their open disks. */
   readonly #domains = new Map<number, Domain>();
@@ -101,7 +111,7 @@ export class Connection {
   readonly #sets = new Set<WeakRef<{ close: () => void }>>();
 
   /** @internal */
-  constructor(host: Host, xenstore: XenstoreClient) {
+  constructor(host: ConnectedHost, xenstore: XenstoreClient) {
     this.#host = host;
     this.#xenstore = xenstore;
   }
@@ -173,6 +183,7 @@ export class Connection {
     this.#xenstore.close();
     for (const set of this.#sets) set.deref()?.close();
     for (const domid of this.#domains.keys()) this.#forget(domid);
+    this.#host.closeQemu();
     this.#host.vbds.close();
   }
 
@@ -260,6 +271,28 @@ function checkRef(ref: unknown): void {
   if (typeof ref === 'number' && !(Number.isInteger(ref) && ref >= 0 && ref <= MAX_DOMID)) {
     throw outOfRange('ref', `an integer from 0 to ${MAX_DOMID}`, ref);
   }
+}
+
+/** Loads what only disks of QEMU need: a process that reads another disk starts sooner without it. */
+function lazyQemu(run: string, timeoutMs: number): Pick<ConnectedHost, 'qemu' | 'closeQemu'> {
+  let monitors: QemuMonitors | undefined;
+  let isClosed = false;
+  const open = () => {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- import() takes longer than the modules
+    const { QemuMonitors } = require('./backends/qemu') as typeof import('./backends/qemu');
+    const opened = new QemuMonitors(run, timeoutMs);
+    if (isClosed) opened.close();
+    return opened;
+  };
+  return {
+    get qemu() {
+      return (monitors ??= open());
+    },
+    closeQemu() {
+      isClosed = true;
+      monitors?.close();
+    },
+  };
 }
 
 /** Loads what only a set needs: a process that reads a disk starts sooner without it. */

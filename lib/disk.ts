@@ -1,11 +1,22 @@
 import { inspect, types } from 'node:util';
-import { statisticsError } from './backends/statistics-error';
+import { Backing, type BackingStats } from './backends/backing-device';
+import { noNodeError, statisticsError } from './backends/statistics-error';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
 import { inspectAs } from './inspect';
-import { ALL_COUNTERS, BIGINTS, Column, NUMBERS, ROW_LENGTH, type Row, type Vbd } from './native';
+import {
+  ALL_COUNTERS,
+  BIGINTS,
+  Column,
+  Counter,
+  NUMBERS,
+  ROW_LENGTH,
+  type Row,
+  type Vbd,
+} from './native';
 import { Options } from './options';
 import type { Query } from './xenstore/client';
+import type { DiskKind } from './xenstore/backend-kinds';
 import { isSameDisk, type DiskInfo } from './xenstore/disks';
 
 /**
@@ -58,6 +69,14 @@ export interface DiskOwner {
   forget(disk: Disk): void;
 }
 
+/** What a disk reads. */
+export interface Statistics {
+  /** Undefined for a disk of QEMU. */
+  readonly vbd: Vbd | undefined;
+  /** Whether it is still the disk that was described, for a disk of QEMU. */
+  readonly isUnchanged: () => boolean;
+}
+
 /**
  * A disk of a domain, with open statistics. The object always represents this disk. It works again after
  * the same disk is detached and attached again. It fails when another disk has taken the name.
@@ -73,16 +92,21 @@ export class Disk {
   readonly #host: Host;
   readonly #owner: DiskOwner;
   #info: DiskInfo;
-  /** The statistics. Reading closed ones fails. */
-  #vbd: Vbd;
+  /** The statistics; reading closed ones fails. Undefined for a disk of QEMU, which is asked. */
+  #vbd: Vbd | undefined;
+  /** For a disk of QEMU, whether xenstored has told no change since it was described. */
+  #isUnchanged: () => boolean;
+  /** The backing device; undefined until it is needed. */
+  #backing: Backing | undefined;
   #isClosed = false;
 
   /** @internal */
-  constructor(host: Host, owner: DiskOwner, info: DiskInfo, vbd: Vbd) {
+  constructor(host: Host, owner: DiskOwner, info: DiskInfo, { vbd, isUnchanged }: Statistics) {
     this.#host = host;
     this.#owner = owner;
     this.#info = info;
     this.#vbd = vbd;
+    this.#isUnchanged = isUnchanged;
     this.domid = info.domid;
     this.devid = info.devid;
     this.name = info.name;
@@ -94,12 +118,13 @@ export class Disk {
   }
 
   /**
-   * Reads every counter, with seven `pread` calls. Bytes are true bytes: blkback's sectors have 512 bytes,
-   * independently of the disk's sector size.
+   * Reads every counter: with seven `pread` calls if blkback serves the disk, with three system calls if
+   * tapdisk does. Bytes are true bytes: sectors have 512 bytes, independently of the disk's sector size.
    *
    * @throws {@link XenError} `ERR_XEN_INVALID_DISK` if the disk was detached, `ERR_XEN_DOMAIN_NOT_RUNNING`
-   * if the domain has ended, `ERR_XEN_STATS_UNAVAILABLE` if a counter cannot be read, `ERR_XEN_CLOSED`; if
-   * the disk has to be reopened, those of {@link Connection.domains}.
+   * if the domain has ended, `ERR_XEN_STATS_UNAVAILABLE` if a counter cannot be read,
+   * `ERR_XEN_UNSUPPORTED_DRIVER` if QEMU serves the disk, `ERR_XEN_CLOSED`; if the disk has to be reopened,
+   * those of {@link Connection.domains}.
    */
   read(options?: { bigint?: false }): DiskStats;
   read(options: { bigint: true }): DiskStats<bigint>;
@@ -130,6 +155,48 @@ export class Disk {
         : outOfRange('offset', `an integer from 0 to ${last}`, offset);
     }
     this.fill(array, ALL_COUNTERS, offset);
+  }
+
+  /**
+   * Reads every counter of a disk of any driver: asks QEMU if it serves the disk, else reads as
+   * {@link Disk.read} does. QEMU is asked once for all disks of a domain at a time; it answers in about a
+   * millisecond, and at the latest within the connection's `timeoutMs`. After a timeout it is not asked for
+   * 1 to 30 seconds.
+   *
+   * @throws as {@link Disk.read}; `ERR_XEN_STATS_UNAVAILABLE` if QEMU does not answer, or does not have the disk.
+   */
+  async readAsync(options?: { bigint?: false }): Promise<DiskStats>;
+  async readAsync(options: { bigint: true }): Promise<DiskStats<bigint>>;
+  async readAsync(options?: { bigint?: boolean }): Promise<DiskStats | DiskStats<bigint>>;
+  async readAsync(options?: { bigint?: boolean }): Promise<DiskStats | DiskStats<bigint>> {
+    if (this.#info.kind !== 'qdisk') return this.read(options);
+    const bigint = new Options(options).boolean('bigint') === true;
+    this.#confirm();
+    const answer = await this.#host.qemu.query(this.domid);
+    // the domain may have ended meanwhile, and another one may have its domid
+    this.#confirm();
+    if (!answer.fill(this.#info, bigint ? BIGINTS : NUMBERS)) throw noNodeError(this.#info);
+    return bigint ? toStats(BIGINTS) : toStats(NUMBERS);
+  }
+
+  /**
+   * Reads the statistics of the disk's backing device: the block device of this host that stores the disk.
+   * Only it knows how long requests took. Undefined if blkback does not serve the disk, or it has no device.
+   *
+   * @throws as {@link Disk.read}.
+   */
+  backing(): BackingStats | undefined {
+    if (this.#info.kind !== 'vbd') return undefined;
+    // still this disk, and not another one with its name
+    this.fill(NUMBERS, Counter.rdReq);
+    const isOpen = this.#backing !== undefined;
+    this.#backing ??= Backing.open(this.#host, this);
+    const stats = this.#backing?.read();
+    if (stats !== undefined || !isOpen) return stats;
+    // a loop device may have been replaced
+    this.#backing?.close();
+    this.#backing = Backing.open(this.#host, this);
+    return this.#backing?.read();
   }
 
   /**
@@ -167,8 +234,11 @@ export class Disk {
   ): void {
     if (this.tryFill(array, counters, offset)) return;
     if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', `disk ${this.name} is closed`);
+    if (this.#info.kind === 'qdisk') {
+      throw unsupportedKind(this.#info, 'disk.readAsync() reads it');
+    }
     this.#owner.reopen(this, query);
-    const failure = this.#vbd.read(array, counters, offset);
+    const failure = this.#vbd?.read(array, counters, offset) ?? 0;
     if (failure === 0) return;
     this.closeStatistics();
     throw statisticsError(this.#host, this.#info, failure, 'pread');
@@ -180,7 +250,7 @@ export class Disk {
    * @internal
    */
   tryFill(array: Float64Array | BigInt64Array, counters: number, offset = 0): boolean {
-    const isRead = this.#vbd.read(array, counters, offset) === 0;
+    const isRead = this.#vbd?.read(array, counters, offset) === 0;
     if (!isRead) this.closeStatistics();
     return isRead;
   }
@@ -190,10 +260,20 @@ export class Disk {
    *
    * @internal
    */
-  use(info: DiskInfo, vbd: Vbd): void {
+  use(info: DiskInfo, { vbd, isUnchanged }: Statistics): void {
     this.closeStatistics();
     this.#info = info;
     this.#vbd = vbd;
+    this.#isUnchanged = isUnchanged;
+  }
+
+  /**
+   * Whether it is still the disk that was described.
+   *
+   * @internal
+   */
+  isCurrent(): boolean {
+    return this.#vbd === undefined ? this.#isUnchanged() : this.tryFill(NUMBERS, Counter.rdReq);
   }
 
   /**
@@ -220,7 +300,16 @@ export class Disk {
    * @internal
    */
   closeStatistics(): void {
-    this.#vbd.close();
+    this.#vbd?.close();
+    this.#isUnchanged = () => false;
+    this.#backing?.close();
+    this.#backing = undefined;
+  }
+
+  /** Checks that it is still the same disk of QEMU. */
+  #confirm(): void {
+    if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', `disk ${this.name} is closed`);
+    if (!this.#isUnchanged()) this.#owner.reopen(this, undefined);
   }
 }
 
@@ -242,9 +331,13 @@ export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
   };
 }
 
-/** Whether blkback or tapdisk in this domain serves the disk, from its description in xenstore. */
+/** The kinds of disks that can be read. */
+export const READABLE_KINDS = ['vbd', 'vbd3', 'qdisk'] as const;
+
+/** Whether blkback, tapdisk or QEMU in this domain serves the disk, from its description in xenstore. */
 export function isReadable({ kind, backendDomid, format }: DiskInfo, ownDomid: number): boolean {
-  return backendDomid === ownDomid && (kind === 'vbd3' || (kind === 'vbd' && format === 'raw'));
+  const kinds: readonly DiskKind[] = READABLE_KINDS;
+  return backendDomid === ownDomid && kinds.includes(kind) && (kind !== 'vbd' || format === 'raw');
 }
 
 /**
@@ -255,7 +348,10 @@ export function isReadable({ kind, backendDomid, format }: DiskInfo, ownDomid: n
 export function checkBlkback(info: DiskInfo, ownDomid: number): void {
   if (info.kind === 'vbd' && isReadable(info, ownDomid)) return;
   checkReadable(info, ownDomid);
-  throw unsupportedKind(info, ': disk.read() reads it');
+  throw unsupportedKind(
+    info,
+    info.kind === 'qdisk' ? 'disk.readAsync() reads it' : 'disk.read() reads it',
+  );
 }
 
 /**
@@ -283,10 +379,10 @@ export function checkReadable(info: DiskInfo, ownDomid: number): void {
   );
 }
 
-function unsupportedKind(info: DiskInfo, hint = ''): XenError {
+function unsupportedKind(info: DiskInfo, hint?: string): XenError {
   const { driver, kind } = info;
   const message = `unsupported disk driver ${driver}`;
-  const why = `is served by ${kind}, not by blkback${hint}`;
+  const why = `is served by ${kind}, not by blkback${hint === undefined ? '' : `: ${hint}`}`;
   return unsupported('ERR_XEN_UNSUPPORTED_DRIVER', message, info, why);
 }
 

@@ -1,10 +1,10 @@
 import { statisticsError } from './backends/statistics-error';
 import { tapdiskOf } from './backends/tapdisk';
-import { Disk, checkBlkback, checkReadable, type DiskOwner } from './disk';
+import { Disk, checkBlkback, checkReadable, type DiskOwner, type Statistics } from './disk';
 import { devidOf } from './disk-name';
 import { XenError } from './errors';
 import type { Host } from './host';
-import { Counter, NUMBERS, type Vbd } from './native';
+import type { Vbd } from './native';
 import type { Query, XenstoreClient } from './xenstore/client';
 import { ownLocation, type DiskInfo, type DiskLocation } from './xenstore/disks';
 import type { DomainNodes } from './xenstore/domain-nodes';
@@ -58,7 +58,7 @@ export class DomainDisks implements DiskOwner {
   open(query: Query, path: string, check: CheckDisk = checkReadable): Disk {
     let disk = this.#open(query, path, check);
     // another disk may have replaced it while its nodes were read
-    if (!disk.tryFill(NUMBERS, Counter.rdReq)) disk = this.#open(query, path, check);
+    if (!disk.isCurrent()) disk = this.#open(query, path, check);
     if (this.#byPath.size >= MAX_PATHS) this.#byPath.clear();
     this.#byPath.set(path, disk);
     return disk;
@@ -78,23 +78,23 @@ export class DomainDisks implements DiskOwner {
     const locations = this.#nodes.locate(query);
     const disks = locations.flatMap(({ devid, backend, kind }) => {
       const held = kind === 'vbd' ? this.#byDevid.get(devid) : undefined;
-      const isHeld = held?.info.backend === backend && held.tryFill(NUMBERS, Counter.rdReq);
+      const isHeld = held?.info.backend === backend && held.isCurrent();
       return isHeld ? [held] : [];
     });
     const rest = locations.filter(({ devid }) => !disks.some((disk) => disk.devid === devid));
-    const vbds = new Map(rest.map((location) => [location.devid, this.#openVbd(location)]));
+    const opened = new Map(rest.map((it) => [it.devid, this.#openStatistics(query, it)]));
     const skipped: SkippedDisk[] = [];
     try {
       for (const info of this.#nodes.describe(query, rest)) {
         try {
-          disks.push(this.#keep(info, vbds.get(info.devid), checkBlkback));
+          disks.push(this.#keep(info, opened.get(info.devid), checkBlkback));
         } catch (error) {
           if (!(error instanceof XenError)) throw error;
           skipped.push({ disk: info.name, error });
         }
       }
     } finally {
-      for (const vbd of vbds.values()) vbd.close();
+      for (const it of opened.values()) it.close();
     }
     disks.sort((a, b) => a.devid - b.devid);
     this.#all = skipped.length === 0 ? { disks, ...(isUnchanged && { isUnchanged }) } : undefined;
@@ -140,19 +140,21 @@ export class DomainDisks implements DiskOwner {
 
   /** The disk at this location; undefined if there is none. */
   #openAt(query: Query, location: DiskLocation, check: CheckDisk, former?: Disk): Disk | undefined {
-    const vbd = this.#openVbd(location);
+    const opened = this.#openStatistics(query, location);
     try {
       const [info] = this.#nodes.describe(query, [location]);
-      return info && this.#keep(info, vbd, check, former);
+      return info && this.#keep(info, opened, check, former);
     } finally {
-      vbd.close();
+      opened.close();
     }
   }
 
-  #openVbd(location: DiskLocation): OpenedVbd {
+  /** Opens the statistics of a disk. QEMU is asked later: its disks are watched. */
+  #openStatistics(query: Query, location: DiskLocation): OpenedStatistics {
+    if (location.kind === 'qdisk') return new OpenedStatistics(undefined, this.#nodes.watch(query));
     const { native, vbds } = this.#host;
     const { domid, devid } = location;
-    return new OpenedVbd(new native.Vbd(vbds, domid, devid, tapdiskOf(location)));
+    return new OpenedStatistics(new native.Vbd(vbds, domid, devid, tapdiskOf(location)));
   }
 
   /**
@@ -160,20 +162,25 @@ export class DomainDisks implements DiskOwner {
    *
    * @param former - a disk to be opened again: it is preferred to the held one.
    */
-  #keep(info: DiskInfo, opened: OpenedVbd | undefined, check: CheckDisk, former?: Disk): Disk {
+  #keep(
+    info: DiskInfo,
+    opened: OpenedStatistics | undefined,
+    check: CheckDisk,
+    former?: Disk,
+  ): Disk {
     check(info, this.#host.ownDomid);
     if (opened === undefined || opened.failure !== 0) {
       throw this.#openError(info, opened?.failure ?? 0);
     }
     const kept = this.#byDevid.get(info.devid);
     const [same] = [former, kept].filter((disk) => disk?.is(info) === true);
-    const vbd = opened.release();
+    const statistics = opened.release();
     if (same === undefined) {
-      const disk = new Disk(this.#host, this, info, vbd);
+      const disk = new Disk(this.#host, this, info, statistics);
       this.#replace(kept, disk);
       return disk;
     }
-    same.use(info, vbd);
+    same.use(info, statistics);
     if (same !== kept) this.#replace(kept, same);
     return same;
   }
@@ -196,24 +203,24 @@ export class DomainDisks implements DiskOwner {
 }
 
 /** Statistics that are closed again unless a disk takes them over. */
-class OpenedVbd {
+class OpenedStatistics {
   /** Why they are not open; 0 if they are. */
   readonly failure: number;
-  readonly #vbd: Vbd;
+  readonly #statistics: Statistics;
   #isReleased = false;
 
-  constructor(vbd: Vbd) {
-    this.#vbd = vbd;
-    this.failure = vbd.open();
+  constructor(vbd: Vbd | undefined, isUnchanged = () => false) {
+    this.#statistics = { vbd, isUnchanged };
+    this.failure = vbd?.open() ?? 0;
   }
 
   /** Hands them over to a disk. */
-  release(): Vbd {
+  release(): Statistics {
     this.#isReleased = true;
-    return this.#vbd;
+    return this.#statistics;
   }
 
   close(): void {
-    if (!this.#isReleased) this.#vbd.close();
+    if (!this.#isReleased) this.#statistics.vbd?.close();
   }
 }

@@ -15,7 +15,6 @@ import {
   toTypedParameters,
   type TypedParameter,
 } from './libvirt/typed-params';
-import { Counter, NUMBERS } from './native';
 import { Options } from './options';
 import type { Query, XenstoreClient } from './xenstore/client';
 import type { DiskInfo } from './xenstore/disks';
@@ -129,7 +128,7 @@ export class Domain {
   disk(path: string): Disk {
     checkPath(path);
     const known = this.#disks.known(path);
-    if (known?.tryFill(NUMBERS, Counter.rdReq) === true) return known;
+    if (known?.isCurrent() === true) return known;
     return this.#disks.open(this.#xenstore.query(), path);
   }
 

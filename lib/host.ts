@@ -1,3 +1,4 @@
+import type { QemuMonitors } from './backends/qemu';
 import type { SectorSize } from './libvirt/sector-size';
 import type { Native, VbdPool } from './native';
 
@@ -10,6 +11,8 @@ export interface Host {
   readonly sysfs: string;
   /** The directory of tapdisk's statistics. */
   readonly shm: string;
+  /** The monitors of QEMU. The first access makes them. */
+  readonly qemu: QemuMonitors;
   /** The path of xenstored's socket; undefined: libxenstore's default. */
   readonly socket: string | undefined;
   /** The timeout of a call that waits for xenstored, in milliseconds. */

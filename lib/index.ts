@@ -11,6 +11,7 @@ export type { DiskSample, DiskSet, DiskSetEvents, DiskSetOptions } from './sampl
 export type { SetValues } from './native';
 export { peaks, type DiskPeaks, type Peak } from './sampling/peaks';
 export type { DiskRates } from './sampling/rates';
+export type { BackingRates, BackingStats } from './backends/backing-device';
 export type { RecordedSamples, Recorder, RecorderOptions } from './sampling/recorder';
 export { DISK_COLUMNS, type Disk, type DiskStats } from './disk';
 export type { DiskInfo } from './xenstore/disks';

@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs';
-import { BackingColumn, type BackingRow } from '../native';
+import type { Host } from '../host';
+import { BACKING_ROW_LENGTH, BackingColumn, type BackingDevice, type BackingRow } from '../native';
 import { devicesDirectory } from './blkback';
 
 /**
@@ -15,7 +16,8 @@ export interface BackingStats {
   /** The number of the device, `major:minor` in decimal, as in `/sys/dev/block`. */
   device: string;
   /**
-   * Whether another vbd of this host has the same device, so that the numbers are of both. It is false if
+   * Whether another vbd of this host has the same device, so that the numbers are of both, as of the moment
+   * when the device was opened. It is false if
    * only this host itself uses the device, too, or another vbd uses a part of it.
    */
   shared: boolean;
@@ -60,6 +62,42 @@ export interface BackingRates {
    * serves requests in parallel is not saturated at 100.
    */
   readonly util: number;
+}
+
+/** The backing device of a vbd, with its file open. */
+export class Backing {
+  readonly #device: string;
+  readonly #isShared: boolean;
+  readonly #file: BackingDevice;
+  readonly #row = new Float64Array(BACKING_ROW_LENGTH) as Float64Array & BackingRow;
+
+  private constructor(device: string, isShared: boolean, file: BackingDevice) {
+    this.#device = device;
+    this.#isShared = isShared;
+    this.#file = file;
+  }
+
+  /** Returns the backing device of a vbd; undefined if it has none. */
+  static open(
+    { native, vbds, sysfs }: Pick<Host, 'native' | 'vbds' | 'sysfs'>,
+    { domid, devid }: { readonly domid: number; readonly devid: number },
+  ): Backing | undefined {
+    const device = readPhysicalDevice(sysfs, domid, devid);
+    if (device === undefined) return undefined;
+    const isShared = (countVbdsOfDevices(sysfs).get(device) ?? 0) > 1;
+    const file = new native.BackingDevice(vbds, backingStatPath(sysfs, device));
+    return new Backing(device, isShared, file);
+  }
+
+  /** Reads the statistics; undefined if the device was removed. */
+  read(): BackingStats | undefined {
+    if (this.#file.read(this.#row, 0) !== 0) return undefined;
+    return toBackingStats(this.#device, this.#isShared, this.#row);
+  }
+
+  close(): void {
+    this.#file.close();
+  }
 }
 
 /** Returns the path of a block device's file `stat`. */

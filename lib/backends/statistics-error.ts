@@ -28,6 +28,15 @@ export function statisticsError(
   );
 }
 
+/** Creates the error for a disk that its domain's QEMU does not have. */
+export function noNodeError({ domid, name }: Pick<DiskInfo, 'domid' | 'name'>): XenError {
+  return new XenError(
+    'ERR_XEN_STATS_UNAVAILABLE',
+    `QEMU of domain ${domid} does not have disk ${name}: it has refused it, or the drive is empty`,
+    { domid, disk: name },
+  );
+}
+
 const {
   EACCES,
   EBADF,

@@ -1,16 +1,19 @@
 import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { statisticsError } from '../backends/statistics-error';
-import { DISK_COLUMNS, isReadable, toStats, type DiskStats } from '../disk';
-import type { XenError } from '../errors';
+import { DISK_COLUMNS, READABLE_KINDS, isReadable, toStats, type DiskStats } from '../disk';
+import { outOfRange, type XenError } from '../errors';
 import type { Host } from '../host';
 import { inspectAs } from '../inspect';
 import { Column, ROW_LENGTH, type Row, type SetValues, type VbdSet } from '../native';
 import { Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
 import { closedError } from '../xenstore/watching-client';
+import { BackingRows } from './backing-rows';
 import { toKeys } from './disk-scanner';
 import { DiskWatch, throwUncaught } from './disk-watch';
+import { QemuRows } from './qemu-rows';
 import { ratesBetween, type DiskRates } from './rates';
 import { Recorder, type RecordedSamples, type RecorderOptions } from './recorder';
 
@@ -24,6 +27,18 @@ export interface DiskSetOptions {
   bigint?: boolean | undefined;
   /** The counters that are read; default: all. The columns of the others are -1. Each costs one `pread` a disk. */
   counters?: readonly (keyof DiskStats)[] | undefined;
+  /**
+   * The kinds of disks that have rows; default: `['vbd', 'vbd3']`, those of blkback and tapdisk, which
+   * {@link DiskSet.sample} reads. `'qdisk'`: also those of QEMU, which {@link DiskSet.sampleAsync} asks.
+   */
+  kinds?: readonly (typeof READABLE_KINDS)[number][] | undefined;
+  /** The age from which the last answer of QEMU is an error, in milliseconds; default: 5000. */
+  maxAgeMs?: number | undefined;
+  /**
+   * Whether rates include those of the disks' backing devices ({@link DiskRates.backing}); default: false. It
+   * costs one more `pread` a disk, and one more open file.
+   */
+  backing?: boolean | undefined;
 }
 
 /** A disk of a set, with its result in the last sample. */
@@ -52,7 +67,7 @@ const RESCAN_NS = 1_000_000_000n;
 const REFERENCED = new Set<object>();
 
 /**
- * A set of the disks that blkback in this domain serves, with a row of counters for each disk.
+ * A set of the disks that this domain serves, with a row of counters for each disk.
  * xenstore's watch events keep the set current: rows change between two turns of the event loop, never
  * during a sample. A set does not keep the process alive, unless {@link DiskSet.ref} is called.
  */
@@ -61,6 +76,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   readonly #vbds: VbdSet;
   readonly #newValues: (rows: number) => SetValues<N>;
   readonly #watch: DiskWatch;
+  readonly #kinds: readonly string[];
+  readonly #qemuRows: QemuRows;
+  /** Undefined without the option `backing`. */
+  readonly #backingRows: BackingRows | undefined;
 
   #disks: readonly DiskInfo[] = Object.freeze([]);
   #unsupported: readonly DiskInfo[] = Object.freeze([]);
@@ -80,6 +99,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   /** The times of the last sample and of the previous one, in nanoseconds. */
   readonly #clock = new BigInt64Array(2);
   #errors: ReadonlyMap<DiskInfo, XenError> | undefined;
+  /** The errors of the disks of QEMU in the last sample. */
+  #qemuErrors: ReadonlyMap<DiskInfo, XenError> = new Map();
   #lastRescan = 0n;
   #isClosed = false;
 
@@ -90,6 +111,11 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     const filter = given.function('filter') as ((disk: DiskInfo) => boolean) | undefined;
     const bigint = given.boolean('bigint') ?? false;
     const columns = given.subset('counters', DISK_COLUMNS) ?? DISK_COLUMNS;
+    this.#kinds = given.subset('kinds', READABLE_KINDS) ?? ['vbd', 'vbd3'];
+    const maxAgeMs = given.number('maxAgeMs') ?? 5000;
+    if (!(maxAgeMs > 0)) throw outOfRange('options.maxAgeMs', 'more than 0', maxAgeMs);
+    this.#qemuRows = new QemuRows(host, maxAgeMs);
+    this.#backingRows = given.boolean('backing') === true ? new BackingRows(host) : undefined;
     this.#host = host;
     this.#bigint = bigint;
     this.#newValues = (rows) =>
@@ -138,8 +164,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   /**
-   * The selected disks that have no row, because this package cannot read them: those of other drivers than
-   * blkback, such as QEMU's and tapdisk's, in the order of domid and devid. Without disks that another domain
+   * The selected disks that have no row, in the order of domid and devid: those that this package cannot
+   * read, and those of other kinds than the set's, such as QEMU's. Without disks that another domain
    * serves, and without empty drives. The array is replaced whenever one of them changes.
    */
   get unsupported(): readonly DiskInfo[] {
@@ -170,6 +196,16 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     return this.#clock[0] ?? 0n;
   }
 
+  /**
+   * The time of each row's numbers, in nanoseconds on the clock of `process.hrtime.bigint()`: that of the
+   * sample; for a disk of QEMU that of its last answer, 0 without one. A new array with each access.
+   */
+  get timestamps(): BigInt64Array {
+    const timestamps = new BigInt64Array(this.#disks.length).fill(this.timestamp);
+    this.#qemuRows.setTimestamps(timestamps);
+    return timestamps;
+  }
+
   /** The errors of the disks that could not be read in the last sample. */
   get errors(): ReadonlyMap<DiskInfo, XenError> {
     this.#errors ??= new Map(
@@ -197,7 +233,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
 
   /**
    * Reads all counters of all disks into `values`, in one call. A disk that cannot be read has an error in
-   * `errors`.
+   * `errors`. A disk of QEMU has the numbers of the last answer, see {@link DiskSet.sampleAsync}.
    *
    * @throws {@link XenError} `ERR_XEN_CLOSED`.
    */
@@ -207,8 +243,30 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     setAll(this.#previous, this.#values);
     this.#errors = undefined;
     this.#failed = this.#vbds.sample(this.#values, this.#failures, this.#clock);
-    if (this.#failed > 0) this.#rescan(this.#disks.filter((_, i) => this.#failures[i] !== 0));
+    this.#backingRows?.sample();
+    if (this.#failed > 0) this.#onFailures();
     return this;
+  }
+
+  /**
+   * Asks the QEMU of every domain that has rows in this set, all at once, and then calls
+   * {@link DiskSet.sample}. A QEMU that does not answer in time delays this call, and no other row: its disks
+   * keep the numbers of its last answer until that is older than `maxAgeMs`, and then have an error.
+   *
+   * @param options.timeoutMs - how long to wait for answers, in milliseconds; default: the connection's
+   * `timeoutMs`. An answer that comes later is in the next sample.
+   * @throws as {@link DiskSet.sample}; RangeError `ERR_OUT_OF_RANGE`.
+   */
+  async sampleAsync(options?: { timeoutMs?: number }): Promise<this> {
+    const timeoutMs = new Options(options).number('timeoutMs') ?? this.#host.timeoutMs;
+    if (!(timeoutMs > 0)) throw outOfRange('options.timeoutMs', 'more than 0', timeoutMs);
+    if (this.#qemuRows.length > 0) {
+      const timer = new AbortController();
+      const end = delay(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined);
+      await Promise.race([this.#qemuRows.ask(), end]);
+      timer.abort();
+    }
+    return this.sample();
   }
 
   /** Iterates over the disks, with their results in the last sample, by row. */
@@ -225,17 +283,22 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
 
   /**
    * Returns the rates of each disk between the last two samples, by row; undefined for a disk that was not
-   * read in both.
+   * read in both, or whose QEMU has not answered in between.
    */
   rates(): (DiskRates | undefined)[] {
     const [last = 0n, beforeLast = 0n] = this.#clock;
     const seconds = Number(last - beforeLast) / 1e9;
+    const intervals = new Array<number | undefined>(this.#disks.length).fill(seconds);
+    this.#qemuRows.setIntervals(intervals);
     const [values, previous] = [this.#values, this.#previous];
-    return this.#disks.map((_, i) =>
-      isFilled(values, i) && isFilled(previous, i)
-        ? ratesBetween(previous, values, i * ROW_LENGTH, seconds)
-        : undefined,
-    );
+    return this.#disks.map((disk, i) => {
+      const interval = intervals[i];
+      if (interval === undefined || !isFilled(values, i) || !isFilled(previous, i))
+        return undefined;
+      const rates = ratesBetween(previous, values, i * ROW_LENGTH, interval);
+      const backing = this.#backingRows?.rates(disk, interval);
+      return backing === undefined ? rates : { ...rates, backing };
+    });
   }
 
   /**
@@ -261,7 +324,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    */
   onTake({ disks, timestamps, values }: RecordedSamples<number | bigint>): void {
     const first = (timestamps.length - 1) * disks.length;
-    this.#rescan(disks.filter((_, i) => !isFilled(values, first + i)));
+    // a recorder does not ask QEMU
+    const isFailed = (disk: DiskInfo, i: number) =>
+      disk.kind !== 'qdisk' && !isFilled(values, first + i);
+    this.#rescan(disks.filter(isFailed));
   }
 
   /** Keeps the process alive until {@link DiskSet.unref} or {@link DiskSet.close} is called. */
@@ -287,6 +353,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#isClosed = true;
     this.#watch.close();
     this.#vbds.close();
+    this.#backingRows?.close();
   }
 
   [Symbol.dispose](): void {
@@ -304,8 +371,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   /** Replaces the rows, and emits the changes. A disk that stays keeps its values, in its new row. */
   #update(all: readonly DiskInfo[]): void {
     const { ownDomid } = this.#host;
-    const disks = all.filter((disk) => isReadable(disk, ownDomid));
-    const unsupported = all.filter((disk) => !isReadable(disk, ownDomid));
+    const hasRow = (disk: DiskInfo) =>
+      isReadable(disk, ownDomid) && this.#kinds.includes(disk.kind);
+    const disks = all.filter(hasRow);
+    const unsupported = all.filter((disk) => !hasRow(disk));
     if (!isEqual(unsupported, this.#unsupported)) this.#unsupported = Object.freeze(unsupported);
     this.#restoreValues();
     const rows = new Map(this.#disks.map(({ backend }, i) => [backend, i]));
@@ -317,6 +386,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     if (!isSame) {
       this.#disks = Object.freeze(disks);
       this.#errors = undefined;
+      this.#qemuRows.update(disks);
+      this.#backingRows?.update(disks);
     }
     for (const ref of this.#recorders) {
       const recorder = ref.deref();
@@ -366,6 +437,17 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#values = this.#newValues(this.#disks.length);
   }
 
+  /** Completes a sample in which the addon could not read rows. It cannot read those of QEMU. */
+  #onFailures(): void {
+    this.#qemuErrors = this.#qemuRows.fill(this.#values);
+    const isFailed = (disk: DiskInfo, i: number) =>
+      this.#failures[i] !== 0 && disk.kind !== 'qdisk';
+    const failed = this.#disks.filter(isFailed);
+    for (const disk of failed) this.#backingRows?.forget(disk);
+    this.#failed = failed.length + this.#qemuErrors.size;
+    this.#rescan(failed);
+  }
+
   /** Scans the domains of failed disks, which reopens them: no watch event reports that the kernel made the files. */
   #rescan(failed: readonly DiskInfo[]): void {
     const now = process.hrtime.bigint();
@@ -375,6 +457,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 
   #error(disk: DiskInfo, row: number): [DiskInfo, XenError][] {
+    if (disk.kind === 'qdisk') {
+      const error = this.#qemuErrors.get(disk);
+      return error === undefined ? [] : [[disk, error]];
+    }
     const failure = this.#failures[row] ?? 0;
     if (failure === 0) return [];
     return [[disk, statisticsError(this.#host, disk, failure, 'pread')]];

@@ -1,3 +1,4 @@
+import type { BackingRates } from '../backends/backing-device';
 import { Column } from '../native';
 
 /**
@@ -32,6 +33,11 @@ export interface DiskRates {
   readonly rAwait: number | undefined;
   /** The milliseconds that a write request took; undefined as {@link rAwait}. */
   readonly wAwait: number | undefined;
+  /**
+   * The rates of the disk's backing device, which another disk or this host may use, too; undefined without
+   * the option `backing` of the set, and for a disk that has none.
+   */
+  readonly backing?: BackingRates;
 }
 
 const RESET: DiskRates = Object.freeze({

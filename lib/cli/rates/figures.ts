@@ -1,10 +1,13 @@
 import type { DiskRates } from '../..';
 
 /** The figures of one line: the rates of a disk, or of several disks together. -1: unknown. */
-export interface Figures extends Omit<DiskRates, 'reset' | 'rAwait' | 'wAwait'> {
-  /** Milliseconds a request. */
+export interface Figures extends Omit<DiskRates, 'reset' | 'rAwait' | 'wAwait' | 'backing'> {
+  /** Milliseconds a request: those of the backend, or else those of the disk's backing device. */
   readonly rAwait: number;
   readonly wAwait: number;
+  /** Of the backing device: see `BackingRates`. */
+  readonly aquSz: number;
+  readonly util: number;
 }
 
 /** What a figure measures: requests a second, kilobytes a second, kilobytes, or milliseconds. */
@@ -28,6 +31,8 @@ export const COLUMNS = [
   { heading: 'wareq-sz', quantity: 'size', of: (it: Figures) => it.wareqSz },
   { heading: 'r_await', quantity: 'time', of: (it: Figures) => it.rAwait },
   { heading: 'w_await', quantity: 'time', of: (it: Figures) => it.wAwait },
+  { heading: 'aqu-sz', quantity: 'count', of: (it: Figures) => it.aquSz },
+  { heading: '%util', quantity: 'count', of: (it: Figures) => it.util },
   { heading: 'f/s', quantity: 'count', of: (it: Figures) => it.fPerSec },
   { heading: 'd/s', quantity: 'count', of: (it: Figures) => it.dPerSec },
   { heading: 'oo/s', quantity: 'count', of: (it: Figures) => it.ooPerSec },
@@ -35,7 +40,7 @@ export const COLUMNS = [
 ] as const satisfies readonly Column[];
 
 /** The headings of the columns that only some backends have. They are shown if a disk has them. */
-const COLUMNS_OF_SOME: readonly string[] = ['r_await', 'w_await'];
+const COLUMNS_OF_SOME: readonly string[] = ['r_await', 'w_await', 'aqu-sz', '%util'];
 
 /** Returns the columns that are shown. The column of the sort key is always among them. */
 export function columnsOf(all: readonly (Figures | undefined)[], sort: string): readonly Column[] {
@@ -47,8 +52,14 @@ export function columnsOf(all: readonly (Figures | undefined)[], sort: string): 
 }
 
 /** Converts the rates of a disk. */
-export function toFigures({ rAwait = -1, wAwait = -1, ...rates }: DiskRates): Figures {
-  return { ...rates, rAwait, wAwait };
+export function toFigures({ backing, ...rates }: DiskRates): Figures {
+  return {
+    ...rates,
+    rAwait: rates.rAwait ?? backing?.rAwait ?? -1,
+    wAwait: rates.wAwait ?? backing?.wAwait ?? -1,
+    aquSz: backing?.aquSz ?? -1,
+    util: backing?.util ?? -1,
+  };
 }
 
 /** Returns the kilobytes a second that are read and written, together. Unknown rates count as 0. */
@@ -87,6 +98,9 @@ export function sumFigures(all: readonly Figures[]): Figures {
     wareqSz: requestSize(wkBPerSec, wPerSec),
     rAwait: meanTime('rAwait', 'rPerSec'),
     wAwait: meanTime('wAwait', 'wPerSec'),
+    // two disks may have the same device
+    aquSz: -1,
+    util: -1,
     fPerSec: sum('fPerSec'),
     dPerSec: sum('dPerSec'),
     ooPerSec: sum('ooPerSec'),

@@ -13,6 +13,8 @@ export const FIGURES = [
   'wareqSz',
   'rAwait',
   'wAwait',
+  'aquSz',
+  'util',
   'fPerSec',
   'dPerSec',
   'ooPerSec',

@@ -2,6 +2,7 @@ import type { DiskInfo, DiskPeaks, RecordedSamples } from '../..';
 import { DISK_COLUMNS } from '../../disk';
 import { PeakFinder } from '../../sampling/peaks';
 import { ratesBetween } from '../../sampling/rates';
+import { toFigures } from '../rates/figures';
 import { FIGURES, known, toCsv } from '../rates/records';
 import { formatTable, toField } from '../table';
 import { takesUtf8, textWidth } from '../text';
@@ -22,7 +23,7 @@ interface DiskRecord {
 }
 
 /** The fields that blkback does not count. */
-const NOT_OF_BLKBACK = ['rdTimeNs', 'wrTimeNs', 'ioErrors', 'rAwait', 'wAwait'];
+const NOT_OF_BLKBACK = ['rdTimeNs', 'wrTimeNs', 'ioErrors', 'rAwait', 'wAwait', 'aquSz', 'util'];
 
 /** The fields that a table does not have, because others tell the same, or few disks have them. */
 const LEFT_OUT = ['rdSectors', 'wrSectors', 'rareqSz', 'wareqSz', ...NOT_OF_BLKBACK];
@@ -99,7 +100,9 @@ class SamplesOutput implements Output {
     const since = before.timestamps[from] ?? 0n;
     const seconds = Number((samples.timestamps[index] ?? 0n) - since) / 1e9;
     const rates = ratesBetween(rowOf(before, from, row), rowOf(samples, index, row), 0, seconds);
-    return FIGURES.map((name) => (rates.reset ? null : known(rates[name])));
+    if (rates.reset) return FIGURES.map(() => null);
+    const figures = toFigures(rates);
+    return FIGURES.map((name) => known(figures[name]));
   }
 
   #header(): string {

@@ -10,7 +10,9 @@ import type { View } from './view';
 const OPTIONAL_COLUMNS = [
   ['d/s'],
   ['rareq-sz', 'wareq-sz'],
+  ['aqu-sz'],
   ['r_await', 'w_await'],
+  ['%util'],
   ['f/s'],
   ['r/s', 'w/s'],
   ['rkB/s', 'wkB/s'],

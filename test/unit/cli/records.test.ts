@@ -13,6 +13,8 @@ const FIGURES = {
   wareqSz: 0,
   rAwait: 2.5,
   wAwait: 0,
+  aquSz: -1,
+  util: -1,
   fPerSec: 1,
   dPerSec: -1,
   ooPerSec: 0,
@@ -78,9 +80,9 @@ describe('CSV', () => {
   test('has a record for each disk, with quotes where they are needed', () => {
     expect(csvHeader(SELECTION) + formatCsv(SAMPLE, SELECTION)).toBe(
       [
-        'timestamp,domid,domain,disk,rPerSec,wPerSec,rkBPerSec,wkBPerSec,rareqSz,wareqSz,rAwait,wAwait,fPerSec,dPerSec,ooPerSec,note',
-        '2026-01-02T03:04:05.678Z,2,"my ""db"", old",xvda,,,,,,,,,,,,counters were reset',
-        '2026-01-02T03:04:05.678Z,1,web1,xvda,10.123,0,40,0,4,0,2.5,0,1,,0,',
+        'timestamp,domid,domain,disk,rPerSec,wPerSec,rkBPerSec,wkBPerSec,rareqSz,wareqSz,rAwait,wAwait,aquSz,util,fPerSec,dPerSec,ooPerSec,note',
+        '2026-01-02T03:04:05.678Z,2,"my ""db"", old",xvda,,,,,,,,,,,,,,counters were reset',
+        '2026-01-02T03:04:05.678Z,1,web1,xvda,10.123,0,40,0,4,0,2.5,0,,,1,,0,',
         '',
       ].join('\n'),
     );

@@ -16,6 +16,8 @@ function row(domid: number, disk: string, reads: number, rest?: Partial<GuestRow
     wareqSz: 8,
     rAwait: -1,
     wAwait: -1,
+    aquSz: -1,
+    util: -1,
     fPerSec: 0,
     dPerSec: -1,
     ooPerSec: 0,

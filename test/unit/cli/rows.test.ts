@@ -17,6 +17,8 @@ const IDLE: Figures = {
   wareqSz: 0,
   rAwait: -1,
   wAwait: -1,
+  aquSz: -1,
+  util: -1,
   fPerSec: 0,
   dPerSec: 0,
   ooPerSec: 0,
@@ -52,6 +54,8 @@ describe('rows', () => {
       wareqSz: 4,
       rAwait: -1,
       wAwait: -1,
+      aquSz: -1,
+      util: -1,
       fPerSec: 1,
     });
   });

@@ -32,6 +32,8 @@ function figures(reads: number): Figures {
     wareqSz: 8,
     rAwait: -1,
     wAwait: -1,
+    aquSz: -1,
+    util: -1,
     fPerSec: 0,
     dPerSec: -1,
     ooPerSec: 0,
