@@ -1,6 +1,22 @@
-import type { QemuMonitors } from './backends/qemu';
 import type { SectorSize } from './libvirt/sector-size';
 import type { Native, VbdPool } from './native';
+
+/** The statistics of a domain's disks at one time (backends/qemu.ts). */
+export interface DiskAnswer {
+  /** In nanoseconds on the clock of `process.hrtime`. */
+  readonly timestamp: bigint;
+  /** Fills the row of a disk. Returns false, and writes nothing, if there is no such disk. */
+  fill(
+    disk: { readonly name: string; readonly format: string },
+    array: Float64Array | BigInt64Array,
+    offset?: number,
+  ): boolean;
+}
+
+/** The processes that know the statistics of a domain's disks (backends/qemu.ts). */
+export interface DiskMonitors {
+  query(domid: number): Promise<DiskAnswer>;
+}
 
 /** The addon and the settings that the objects of one connection share. */
 export interface Host {
@@ -12,7 +28,7 @@ export interface Host {
   /** The directory of tapdisk's statistics. */
   readonly shm: string;
   /** The monitors of QEMU. The first access makes them. */
-  readonly qemu: QemuMonitors;
+  readonly qemu: DiskMonitors;
   /** The path of xenstored's socket; undefined: libxenstore's default. */
   readonly socket: string | undefined;
   /** The timeout of a call that waits for xenstored, in milliseconds. */

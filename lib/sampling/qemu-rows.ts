@@ -1,7 +1,6 @@
-import type { QemuAnswer } from '../backends/qemu';
 import { noNodeError } from '../backends/statistics-error';
 import { XenError } from '../errors';
-import type { Host } from '../host';
+import type { DiskAnswer, Host } from '../host';
 import { ROW_LENGTH } from '../native';
 import type { DiskInfo } from '../xenstore/disks';
 
@@ -16,7 +15,7 @@ interface QemuRow {
 
 /** The last answer of a domain's QEMU, and why it did not answer since then, if so. */
 interface Asked {
-  readonly answer?: QemuAnswer | undefined;
+  readonly answer?: DiskAnswer | undefined;
   readonly error?: XenError | undefined;
 }
 
@@ -105,7 +104,7 @@ export class QemuRows {
   }
 
   /** @throws XenError if there is no answer, or if it is too old. */
-  #answerFor(disk: DiskInfo, now: bigint): QemuAnswer {
+  #answerFor(disk: DiskInfo, now: bigint): DiskAnswer {
     const { answer, error } = this.#asked.get(domainKey(disk)) ?? {};
     const ageMs = answer === undefined ? Infinity : Number(now - answer.timestamp) / 1e6;
     if (answer !== undefined && ageMs <= this.#maxAgeMs) return answer;

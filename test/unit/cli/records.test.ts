@@ -54,6 +54,7 @@ describe('a line of JSON', () => {
           domain: 'web1',
           disk: 'xvda',
           ...FIGURES,
+          ...{ aquSz: null, util: null },
           rPerSec: 10.123,
           dPerSec: null,
           rAwait: 2.5,
