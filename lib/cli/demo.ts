@@ -26,9 +26,9 @@ const EXAMPLES = [
 ];
 
 const HELP = `
-The command runs with the environment variables SYSFS_PATH and XENSTORED_PATH
-of the host, which this package and libxenstore read. Without a command, demo
-shows what the other commands print.
+The command runs with the environment variables SYSFS_PATH, SHM_PATH,
+XEN_RUN_PATH and XENSTORED_PATH of the host, which this package and libxenstore
+read. Without a command, demo shows what the other commands print.
 `;
 
 export function define(program: Command): void {
@@ -42,8 +42,11 @@ export function define(program: Command): void {
     .action(async (command: string[]) => {
       const { startDemoHost } = await import('./demo-host.js');
       const host = await startDemoHost(true);
-      process.env['SYSFS_PATH'] = host.connectOptions.sysfs;
-      process.env['XENSTORED_PATH'] = host.connectOptions.xenstore;
+      const { sysfs, shm, run: runDirectory, xenstore } = host.connectOptions;
+      process.env['SYSFS_PATH'] = sysfs;
+      process.env['SHM_PATH'] = shm;
+      process.env['XEN_RUN_PATH'] = runDirectory;
+      process.env['XENSTORED_PATH'] = xenstore;
       process.exitCode = await (command.length > 0 ? run(command) : showExamples());
       await host.stop();
     });

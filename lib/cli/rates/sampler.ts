@@ -15,18 +15,31 @@ export class Sampler {
   readonly #set: DiskSet;
   /** By the disk's backend. */
   readonly #histories = new Map<string, History>();
+  /** The backends of the disks of earlier samples. */
+  readonly #isKnown = new Set<string>();
 
   constructor(set: DiskSet) {
     this.#set = set;
-    set.on('remove', ({ backend }) => this.#histories.delete(backend));
+    set.on('remove', ({ backend }) => {
+      this.#histories.delete(backend);
+      this.#isKnown.delete(backend);
+    });
   }
 
-  sample(): Sample {
-    const { disks, errors } = this.#set.sample();
+  /** Samples the set. Waits half an interval for answers of QEMU: a later one is in the next sample. */
+  async sample(intervalMs: number): Promise<Sample> {
+    const { disks, errors, timestamp, timestamps } = await this.#set.sampleAsync({
+      timeoutMs: intervalMs / 2,
+    });
     const time = new Date();
     const rows = this.#set.rates().flatMap((rates, i) => {
       const disk = disks[i];
-      return disk === undefined ? [] : [this.#row(disk, rates, errors.get(disk)?.message)];
+      if (disk === undefined) return [];
+      const last = timestamps[i] ?? 0n;
+      const isOld = rates === undefined && this.#isKnown.has(disk.backend) && last < timestamp;
+      const age = `no answer for ${(Number(timestamp - last) / 1e9).toFixed(1)} s`;
+      this.#isKnown.add(disk.backend);
+      return [this.#row(disk, rates, errors.get(disk)?.message ?? (isOld ? age : undefined))];
     });
     return { time, rows, unsupported: this.#set.unsupported };
   }

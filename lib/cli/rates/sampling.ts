@@ -26,10 +26,15 @@ export interface Printing {
   readonly unit: Unit;
 }
 
+/** The kinds of disks that a command shows. */
+export function kindsFor({ qemu }: { readonly qemu?: boolean }): DiskSetOptions['kinds'] {
+  return qemu === false ? ['vbd', 'vbd3'] : ['vbd', 'vbd3', 'qdisk'];
+}
+
 /** Calls a function with a set of disks. A signal aborts `end`, and is the exit status. */
 export async function withDiskSet(
   xen: Connection,
-  filter: DiskSetOptions['filter'],
+  options: DiskSetOptions & { bigint?: false },
   act: (set: DiskSet, end: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const end = new AbortController();
@@ -38,7 +43,7 @@ export async function withDiskSet(
     end.abort();
   };
   for (const signal of END_SIGNALS) process.once(signal, onSignal);
-  const set = await xen.diskSet({ filter });
+  const set = await xen.diskSet(options);
   try {
     await act(set, end.signal);
   } finally {
@@ -55,13 +60,13 @@ export async function printSamples(
   end: AbortSignal,
 ): Promise<void> {
   const sampler = new Sampler(set);
-  printHead(sampler.sample(), printing);
+  printHead(await sampler.sample(intervalMs), printing);
   const clock = new Clock(intervalMs);
   for (let times = 0; times < count; times++) {
     await delay(clock.remainingMs(), undefined, { signal: end }).catch(() => undefined);
     if (end.aborted) return;
     clock.advance();
-    process.stdout.write(format(sampler.sample(), printing));
+    process.stdout.write(format(await sampler.sample(intervalMs), printing));
   }
 }
 

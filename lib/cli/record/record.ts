@@ -34,8 +34,14 @@ async function record(
   path: string,
   values: RecordValues,
 ): Promise<void> {
-  const filter = diskFilter(findDomain(xen, domainText), path);
-  await withDiskSet(xen, filter, async (set, end) => {
+  const domain = findDomain(xen, domainText);
+  const filter = diskFilter(domain, path);
+  if (path !== '' && domain.disk(path).info.kind === 'qdisk') {
+    throw new Error(
+      `QEMU serves disk ${path}: it cannot be asked that often (stat and top ask it)`,
+    );
+  }
+  await withDiskSet(xen, { filter }, async (set, end) => {
     const { interval: intervalMs, duration = Infinity } = values;
     const output = toOutput(values, set.disks);
     const recorder = set.record({ intervalMs, capacity: Math.ceil(KEPT_MS / intervalMs) });

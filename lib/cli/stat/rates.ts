@@ -1,7 +1,13 @@
 import type { Connection, Domain } from '../..';
 import { diskFilter } from '../domain';
 import { toUnit, type UnitValues } from '../rates/options';
-import { printSamples, withDiskSet, type Printing, type Schedule } from '../rates/sampling';
+import {
+  kindsFor,
+  printSamples,
+  withDiskSet,
+  type Printing,
+  type Schedule,
+} from '../rates/sampling';
 
 /** Prints the rates of a disk, or of all disks of a domain, until a signal or the count ends it. */
 export async function printRates(
@@ -17,5 +23,6 @@ export async function printRates(
     selection: { by: 'disk', sort: 'disk', isReversed: false, filter: '' },
     unit: toUnit(values),
   };
-  await withDiskSet(xen, filter, (set, end) => printSamples(set, schedule, printing, end));
+  const options = { filter, kinds: kindsFor({}), backing: true };
+  await withDiskSet(xen, options, (set, end) => printSamples(set, schedule, printing, end));
 }

@@ -69,21 +69,21 @@ export function define(program: Command): void {
       refuse(command, ['kilobytes', 'megabytes'], 'is for rates: give an interval');
       if (path !== '') refuse(command, ['partial'], 'is for the sum over all disks');
       const sectorSize = values.sectorSize === '512' ? 512 : 'physical';
-      await withConnection(values, { sectorSize }, (xen) => {
-        printCounters(xen, domain, path, values);
-      });
+      await withConnection(values, { sectorSize }, (xen) =>
+        printCounters(xen, domain, path, values),
+      );
     },
   );
 }
 
 /** Prints the counters of a disk, or their sum over all disks. */
-function printCounters(
+async function printCounters(
   xen: Connection,
   domainText: string,
   path: string,
   { partial, human, json }: StatValues,
-): void {
-  const counters = readCounters(findDomain(xen, domainText), path, partial === true);
+): Promise<void> {
+  const counters = await readCounters(findDomain(xen, domainText), path, partial === true);
   if (json === true) {
     process.stdout.write(formatJson(counters));
     return;

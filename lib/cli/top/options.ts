@@ -8,7 +8,8 @@ import {
   type UnitValues,
 } from '../rates/options';
 import { SORT_KEYS, type SortKey } from '../rates/rows';
-import type { Printing } from '../rates/sampling';
+import type { DiskSetOptions } from '../..';
+import { kindsFor, type Printing } from '../rates/sampling';
 import type { Unit } from '../rates/units';
 import type { View } from './view';
 
@@ -24,6 +25,7 @@ export interface TopValues extends HostValues, UnitValues {
   readonly interval: number;
   readonly count?: number;
   readonly batch?: true;
+  readonly qemu: boolean;
   readonly json?: true;
   readonly csv?: true;
 }
@@ -36,6 +38,7 @@ export interface TopOptions {
   readonly count: number;
   /** What is printed in place of the screen; undefined for the screen, if there is a terminal. */
   readonly format: Printing['format'] | undefined;
+  readonly kinds: DiskSetOptions['kinds'];
 }
 
 /** Adds the options of `top` to its command. */
@@ -62,7 +65,8 @@ export function addTopOptions(command: Command): Command {
         .argParser(parseInterval)
         .default(1000, '1'),
     )
-    .option('--count <number>', 'end after this many samples', parseCount);
+    .option('--count <number>', 'end after this many samples', parseCount)
+    .option('--no-qemu', 'do not ask QEMU: its disks are not shown');
   return addUnitOptions(command, 'print each figure with its unit: 19.1 GB/s')
     .addOption(
       new Option('--batch', 'print reports, one after the other').conflicts(['json', 'csv']),
@@ -90,6 +94,7 @@ export function toTopOptions(values: TopValues): TopOptions {
     unit: toUnit(values),
     count,
     format: toFormat(values),
+    kinds: kindsFor(values),
   };
 }
 

@@ -12,9 +12,7 @@ import { Terminal } from './terminal';
 import { handleKey } from './view';
 
 export function define(program: Command): void {
-  const command = program
-    .command('top')
-    .description('show the rates of the disks that blkback serves, live');
+  const command = program.command('top').description('show the rates of all disks, live');
   addHostOptions(addTopOptions(command)).action(async (values: TopValues) => {
     await withConnection(values, { isLive: true }, (xen) => top(xen, toTopOptions(values)));
   });
@@ -22,11 +20,11 @@ export function define(program: Command): void {
 
 /** Shows the rates of all disks, until a key, a signal or `--count` ends it. */
 async function top(xen: Connection, options: TopOptions): Promise<void> {
-  const { view, unit, count, format } = options;
+  const { view, unit, count, format, kinds } = options;
   const { stdout } = process;
   // prints reports also on a terminal that cannot move its cursor
   const isScreen = format === undefined && stdout.isTTY && process.env['TERM'] !== 'dumb';
-  await withDiskSet(xen, undefined, (set, end) => {
+  await withDiskSet(xen, { kinds, backing: true }, (set, end) => {
     if (isScreen) return showScreen(set, options, end);
     const printing: Printing = { format: format ?? 'text', selection: view, unit };
     return printSamples(set, { intervalMs: view.intervalMs, count }, printing, end);
@@ -48,7 +46,7 @@ async function showScreen(
     terminal.wake();
   });
   let view = firstView;
-  let shown = sampler.sample();
+  let shown = await sampler.sample(view.intervalMs);
   let times = 0;
   terminal.enter();
   try {
@@ -70,7 +68,7 @@ async function showScreen(
       if (clock.remainingMs() > 0) continue;
       clock.advance();
       times += 1;
-      const sample = sampler.sample();
+      const sample = await sampler.sample(view.intervalMs);
       // samples also while paused, so that the next rates are not the mean of the pause
       if (!view.isPaused) shown = sample;
     }
