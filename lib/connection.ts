@@ -7,7 +7,7 @@ import type { Host } from './host';
 import { inspectAs } from './inspect';
 import { readSectorSize, type SectorSize } from './libvirt/sector-size';
 import { loadNative } from './native';
-import { Options } from './options';
+import { MAX_TIMEOUT_MS, Options } from './options';
 import type { DiskSet, DiskSetOptions } from './sampling/disk-set';
 import { XenstoreClient, type Query } from './xenstore/client';
 import {
@@ -23,10 +23,11 @@ import {
 export interface ConnectOptions {
   /** The number of bytes by which `blockStats` and `blockStatsFlags` multiply sectors; default: `'physical'`. */
   sectorSize?: SectorSize | undefined;
-  /** The timeout of a call that waits for xenstored, in milliseconds; default: 1000. */
+  /** The timeout of a call that waits for xenstored, and of one that waits for QEMU, in milliseconds; default: 1000. */
   timeoutMs?: number | undefined;
   /**
-   * The descriptor budget: how many files the disks and sets of this connection hold open, seven a disk.
+   * The descriptor budget: how many files the disks and sets of this connection hold open, seven a disk of
+   * blkback, two a disk of tapdisk, one a backing device.
    * Beyond it, the disks that are read most often hold their files; each read of another disk opens and
    * closes them. Default: half of what the process may have open.
    */
@@ -47,9 +48,6 @@ export interface ConnectOptions {
    */
   xenstore?: string | undefined;
 }
-
-/** The longest delay of a Node.js timer, in milliseconds. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -158,7 +156,7 @@ export class Connection {
   }
 
   /**
-   * Creates a set of the disks that blkback serves, to read them all in one call. The filter selects
+   * Creates a set of the disks that this domain serves, to read them all in one call. The filter selects
    * disks; xenstore's watch events keep the set current. Does not block the event loop. On a host with
    * thousands of disks, reading their nodes may take longer than the default `timeoutMs`: pass a longer
    * one to `connect()`.

@@ -21,34 +21,34 @@ import { isSameDisk, type DiskInfo } from './xenstore/disks';
 
 /**
  * The counters of a disk. blkback and tapdisk count from the moment when the guest's frontend connects, and
- * start from 0 again when the frontend reconnects. What a backend does not count is -1. In parentheses are the
- * sources: the kernel's files in `vbd-<domid>-<devid>/statistics`; the fields of tapdisk's file
- * `td3-<pid>/vbd-<domid>-<devid>`.
+ * start from 0 again when the frontend reconnects; QEMU counts from its start. What a backend does not count
+ * is -1. In parentheses are the sources: the kernel's files in `vbd-<domid>-<devid>/statistics`; the fields
+ * of tapdisk's file `td3-<pid>/vbd-<domid>-<devid>`; those of QEMU's `query-blockstats`.
  */
 export interface DiskStats<N extends number | bigint = number> {
-  /** Read requests (`rd_req`; `read_reqs_submitted`). */
+  /** Read requests (`rd_req`; `read_reqs_submitted`; `rd_operations` + `failed_rd_operations`). */
   rdReq: N;
-  /** Sectors of 512 bytes read (`rd_sect`; `read_sectors`). */
+  /** Sectors of 512 bytes read (`rd_sect`; `read_sectors`; `rd_bytes` / 512, rounded down). */
   rdSectors: N;
-  /** Bytes read: `rdSectors` * 512. */
+  /** Bytes read (sectors * 512; for QEMU `rd_bytes`). */
   rdBytes: N;
-  /** Write requests (`wr_req`; `write_reqs_submitted`, which has the flushes, too). */
+  /** Write requests (`wr_req`; `write_reqs_submitted`, which has the flushes, too; `wr_operations` + `failed_wr_operations`). */
   wrReq: N;
-  /** Sectors of 512 bytes written (`wr_sect`; `write_sectors`). */
+  /** Sectors of 512 bytes written (`wr_sect`; `write_sectors`; `wr_bytes` / 512, rounded down). */
   wrSectors: N;
-  /** Bytes written: `wrSectors` * 512. */
+  /** Bytes written (sectors * 512; for QEMU `wr_bytes`). */
   wrBytes: N;
-  /** Flush requests (`f_req`); -1 for tapdisk. */
+  /** Flush requests (`f_req`); -1 for tapdisk and QEMU. */
   flushReq: N;
-  /** Discard requests (`ds_req`); -1 for tapdisk. */
+  /** Discard requests (`ds_req`); -1 for tapdisk and QEMU. */
   discardReq: N;
-  /** Requests delayed because the backend was busy (`oo_req`); -1 for tapdisk. */
+  /** Requests delayed because the backend was busy (`oo_req`); -1 for tapdisk and QEMU. */
   ooReq: N;
-  /** The time that the read requests took in all, in nanoseconds (`read_total_ticks` * 1000); -1 for blkback. */
+  /** The time that the read requests took in all, in nanoseconds (`read_total_ticks` * 1000; `rd_total_time_ns`); -1 for blkback. */
   rdTimeNs: N;
-  /** The time that the write requests took in all, in nanoseconds (`write_total_ticks` * 1000); -1 for blkback. */
+  /** The time that the write requests took in all, in nanoseconds (`write_total_ticks` * 1000; `wr_total_time_ns`); -1 for blkback. */
   wrTimeNs: N;
-  /** Requests that failed (`io_errors`); -1 for blkback. */
+  /** Requests that failed (`io_errors`; the sum of `failed_*_operations`); -1 for blkback. */
   ioErrors: N;
 }
 
@@ -186,6 +186,7 @@ export class Disk {
    * @throws as {@link Disk.read}.
    */
   backing(): BackingStats | undefined {
+    if (this.#isClosed) throw closedError(this.name);
     if (this.#info.kind !== 'vbd') return undefined;
     // still this disk, and not another one with its name
     this.fill(NUMBERS, Counter.rdReq);
@@ -233,7 +234,7 @@ export class Disk {
     query?: Query,
   ): void {
     if (this.tryFill(array, counters, offset)) return;
-    if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', `disk ${this.name} is closed`);
+    if (this.#isClosed) throw closedError(this.name);
     if (this.#info.kind === 'qdisk') {
       throw unsupportedKind(this.#info, 'disk.readAsync() reads it');
     }
@@ -250,7 +251,8 @@ export class Disk {
    * @internal
    */
   tryFill(array: Float64Array | BigInt64Array, counters: number, offset = 0): boolean {
-    const isRead = this.#vbd?.read(array, counters, offset) === 0;
+    if (this.#vbd === undefined) return false;
+    const isRead = this.#vbd.read(array, counters, offset) === 0;
     if (!isRead) this.closeStatistics();
     return isRead;
   }
@@ -308,9 +310,13 @@ export class Disk {
 
   /** Checks that it is still the same disk of QEMU. */
   #confirm(): void {
-    if (this.#isClosed) throw new XenError('ERR_XEN_CLOSED', `disk ${this.name} is closed`);
+    if (this.#isClosed) throw closedError(this.name);
     if (!this.#isUnchanged()) this.#owner.reopen(this, undefined);
   }
+}
+
+function closedError(disk: string): XenError {
+  return new XenError('ERR_XEN_CLOSED', `disk ${disk} is closed`);
 }
 
 /** Converts a row to an object. */

@@ -1,5 +1,8 @@
 import { invalidType, invalidValue, outOfRange } from './errors';
 
+/** The longest delay of a Node.js timer, in milliseconds. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
 /**
  * Reads and checks the options of a call. Reads each option once, and only the object's own properties,
  * so that a changed `Object.prototype` has no effect. An option that is undefined counts as absent.

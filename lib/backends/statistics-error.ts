@@ -55,7 +55,7 @@ const REASONS = new Map([
   [EOVERFLOW, 'its number, or a count of bytes made of it, exceeds 2^63 - 1'],
   [
     EMFILE,
-    'EMFILE, too many open files: raise the limit (ulimit -n), each disk needs 7 descriptors',
+    'EMFILE, too many open files: raise the limit (ulimit -n), each disk needs up to 7 descriptors',
   ],
   [ENFILE, 'ENFILE, too many open files on this machine: raise fs.file-max (sysctl)'],
 ]);

@@ -65,8 +65,9 @@ export class BackingRows {
     return backingRates(device.previous, device.row, seconds);
   }
 
+  /** Closes the files. The rates of the last samples stay. */
   close(): void {
-    for (const number of this.#devices.keys()) this.#drop(number);
+    for (const { file } of this.#devices.values()) file.close();
   }
 
   /** Finds the devices of disks that have come. */

@@ -7,7 +7,7 @@ import { outOfRange, type XenError } from '../errors';
 import type { Host } from '../host';
 import { inspectAs } from '../inspect';
 import { Column, ROW_LENGTH, type Row, type SetValues, type VbdSet } from '../native';
-import { Options } from '../options';
+import { MAX_TIMEOUT_MS, Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
 import { closedError } from '../xenstore/watching-client';
 import { BackingRows } from './backing-rows';
@@ -25,7 +25,7 @@ export interface DiskSetOptions {
   filter?: ((disk: DiskInfo) => boolean) | undefined;
   /** Whether counters are bigints. Numbers, the default, are rounded above 2^53. */
   bigint?: boolean | undefined;
-  /** The counters that are read; default: all. The columns of the others are -1. Each costs one `pread` a disk. */
+  /** The counters that are read; default: all. The columns of the others are -1. Of blkback, each costs one `pread` a disk. */
   counters?: readonly (keyof DiskStats)[] | undefined;
   /**
    * The kinds of disks that have rows; default: `['vbd', 'vbd3']`, those of blkback and tapdisk, which
@@ -114,7 +114,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#kinds = given.subset('kinds', READABLE_KINDS) ?? ['vbd', 'vbd3'];
     const maxAgeMs = given.number('maxAgeMs') ?? 5000;
     if (!(maxAgeMs > 0)) throw outOfRange('options.maxAgeMs', 'more than 0', maxAgeMs);
-    this.#qemuRows = new QemuRows(host, maxAgeMs);
+    this.#qemuRows = new QemuRows(host, columns, maxAgeMs);
     this.#backingRows = given.boolean('backing') === true ? new BackingRows(host) : undefined;
     this.#host = host;
     this.#bigint = bigint;
@@ -259,7 +259,10 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    */
   async sampleAsync(options?: { timeoutMs?: number }): Promise<this> {
     const timeoutMs = new Options(options).number('timeoutMs') ?? this.#host.timeoutMs;
-    if (!(timeoutMs > 0)) throw outOfRange('options.timeoutMs', 'more than 0', timeoutMs);
+    if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
+      throw outOfRange('options.timeoutMs', `more than 0 and at most ${MAX_TIMEOUT_MS}`, timeoutMs);
+    }
+    if (this.#isClosed) throw closedError();
     if (this.#qemuRows.length > 0) {
       const timer = new AbortController();
       const end = delay(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined);
@@ -467,7 +470,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   }
 }
 
-/** Whether a row was read: every kernel has at least one of the counters. */
+/** Whether a row was read: every backend has at least one of the counters. */
 export function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
   return Object.values(Column).some((column) => (values[row * ROW_LENGTH + column] ?? -1) >= 0);
 }

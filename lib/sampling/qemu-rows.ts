@@ -1,7 +1,7 @@
 import { noNodeError } from '../backends/statistics-error';
 import { XenError } from '../errors';
 import type { DiskAnswer, Host } from '../host';
-import { ROW_LENGTH } from '../native';
+import { Column, ROW_LENGTH } from '../native';
 import type { DiskInfo } from '../xenstore/disks';
 
 /** A disk of QEMU, and its row in the set. */
@@ -25,14 +25,22 @@ interface Asked {
  */
 export class QemuRows {
   readonly #host: Host;
+  /** The columns that the set does not read. */
+  readonly #others: readonly number[];
   readonly #maxAgeMs: number;
   #rows: readonly QemuRow[] = [];
   /** By {@link domainKey}: a domain with the domid of an ended one has another key. */
   #asked = new Map<string, Asked>();
 
-  /** @param maxAgeMs - the age from which an answer is an error. */
-  constructor(host: Host, maxAgeMs: number) {
+  /**
+   * @param columns - the columns that are read.
+   * @param maxAgeMs - the age from which an answer is an error.
+   */
+  constructor(host: Host, columns: readonly (keyof typeof Column)[], maxAgeMs: number) {
     this.#host = host;
+    this.#others = Object.entries(Column).flatMap(([name, column]) =>
+      columns.includes(name as keyof typeof Column) ? [] : [column],
+    );
     this.#maxAgeMs = maxAgeMs;
   }
 
@@ -80,10 +88,11 @@ export class QemuRows {
       try {
         const answer = this.#answerFor(row.disk, now);
         if (!answer.fill(row.disk, values, offset)) throw noNodeError(row.disk);
+        for (const column of this.#others) fillUnknown(values, offset + column, 1);
         row.last = answer.timestamp;
       } catch (error) {
         if (!(error instanceof XenError)) throw error;
-        fillUnknown(values, offset);
+        fillUnknown(values, offset, ROW_LENGTH);
         errors.set(row.disk, error);
       }
     }
@@ -116,9 +125,9 @@ function domainKey({ domid, uuid = '' }: DiskInfo): string {
   return `${domid}/${uuid}`;
 }
 
-function fillUnknown(values: Float64Array | BigInt64Array, offset: number): void {
-  if (values instanceof BigInt64Array) values.fill(-1n, offset, offset + ROW_LENGTH);
-  else values.fill(-1, offset, offset + ROW_LENGTH);
+function fillUnknown(values: Float64Array | BigInt64Array, offset: number, length: number): void {
+  if (values instanceof BigInt64Array) values.fill(-1n, offset, offset + length);
+  else values.fill(-1, offset, offset + length);
 }
 
 function staleError({ domid, name }: DiskInfo, ageMs: number): XenError {

@@ -220,6 +220,23 @@ describeQemu('with a guest of QEMU', () => {
       recorder.stop();
     });
 
+    test('reads only the chosen counters', async () => {
+      const counters = ['wrBytes', 'ioErrors'] as const;
+      const set = await xen.diskSet({ kinds: KINDS, counters });
+      await set.sampleAsync();
+      const none = Object.fromEntries(set.columns.map((name) => [name, -1]));
+      expect([...set][0]?.stats).toEqual({ ...none, wrBytes: 0, ioErrors: 0 });
+    });
+
+    test('refuses a wrong timeout, and a sample after it is closed', async () => {
+      const set = await xen.diskSet({ kinds: KINDS });
+      for (const timeoutMs of [0, -1, NaN, Infinity, 2 ** 31]) {
+        await expect(set.sampleAsync({ timeoutMs })).rejects.toThrow(RangeError);
+      }
+      set.close();
+      await expect(set.sampleAsync()).rejects.toMatchObject({ code: 'ERR_XEN_CLOSED' });
+    });
+
     test.each([
       [{ kinds: ['nbd'] }, TypeError],
       [{ kinds: [] }, TypeError],

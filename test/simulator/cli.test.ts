@@ -49,7 +49,7 @@ describe('xen-block-stats', () => {
             },
           ],
         },
-        { name: '17', disks: [{ name: 'xvda', source: '/srv/a', kind: 'qdisk' }] },
+        { name: '17', disks: [{ name: 'xvda', source: '/srv/a', kind: 'virtio_disk' }] },
       ],
     });
     const { xenstore, sysfs } = host.connectOptions;
@@ -126,7 +126,7 @@ describe('xen-block-stats', () => {
 
     test('leaves disks that cannot be read out of the sum with --partial, and tells of them', () => {
       const message =
-        'unsupported disk driver qemu (disk xvda of domain 17 is served by qdisk, not by blkback)';
+        'unsupported disk driver standalone (disk xvda of domain 17 is served by virtio_disk, not by blkback)';
       const { stdout, stderr, status } = cli('stat', '17', '--partial', ...hostOptions);
       expect(stdout).toContain(' rd_req 0\n');
       expect(stderr).toBe(`xen-block-stats: xvda is not in the sum: ${message}\n`);
@@ -137,6 +137,33 @@ describe('xen-block-stats', () => {
         rdReq: 0,
         skipped: [{ disk: 'xvda', code: 'ERR_XEN_UNSUPPORTED_DRIVER', message }],
       });
+    });
+
+    test('asks QEMU, and reads tapdisk, without being told to', () => {
+      const other = (...args: string[]) => cli('stat', ...args, '--demo').stdout;
+      expect(other('mail', 'xvda')).toBe(
+        [
+          ...[
+            'xvda rd_req 131',
+            'xvda rd_bytes 4206592',
+            'xvda wr_req 256',
+            'xvda wr_bytes 8388608',
+          ],
+          ...['xvda errs 0', 'xvda rd_total_times 91695475', 'xvda wr_total_times 392925652', ''],
+        ].join('\n'),
+      );
+      expect(other('files', 'xvda', '--human')).toContain(
+        ' total duration of reads (ns):   79230000\n',
+      );
+      // an empty drive is not in the sum
+      expect(JSON.parse(other('mail', '--json'))).toEqual({
+        ...{ domid: 2, domain: 'mail', rdReq: 131, rdBytes: 4206592, wrReq: 256, wrBytes: 8388608 },
+        ...{ ioErrors: 0, rdTimeNs: 91695475, wrTimeNs: 392925652 },
+      });
+      const { disks } = JSON.parse(other('mail', 'xvda', '0.2', '1', '--json')) as {
+        disks: { rAwait: number; wAwait: number }[];
+      };
+      expect(disks).toHaveLength(1);
     });
 
     describe('with an interval', () => {
@@ -187,7 +214,7 @@ describe('xen-block-stats', () => {
 
       test('fails if the disk cannot be read', () => {
         const { stderr, status } = cli('stat', '17', 'xvda', '1', ...hostOptions);
-        expect(stderr).toMatch(/^xen-block-stats: unsupported disk driver qemu .*\n$/);
+        expect(stderr).toMatch(/^xen-block-stats: unsupported disk driver standalone .*\n$/);
         expect(status).toBe(1);
       });
     });
@@ -195,7 +222,7 @@ describe('xen-block-stats', () => {
     test('finds a domain by domid, and by a name of digits if no domain has that domid', () => {
       expect(cli('stat', '1', 'xvda', ...hostOptions).stdout).toContain('xvda rd_req 67');
       expect(cli('stat', '17', 'xvda', ...hostOptions).stderr).toBe(
-        'xen-block-stats: unsupported disk driver qemu (disk xvda of domain 17 is served by qdisk, not by blkback)\n',
+        'xen-block-stats: unsupported disk driver standalone (disk xvda of domain 17 is served by virtio_disk, not by blkback)\n',
       );
     });
   });
@@ -209,7 +236,7 @@ describe('xen-block-stats', () => {
           '0 Domain-0 - - - - - - - - - - -',
           '1 web1 xvda 51712 vbd phy yes raw w connected 1.00G 512/512 /dev/vg/root',
           '1 web1 xvdb 51728 vbd phy yes raw w connected 100G 512/4096 /dev/vg/data',
-          '2 17 xvda 51712 qdisk qemu no raw w connected 1.00G 512/512 /srv/a',
+          '2 17 xvda 51712 virtio_disk standalone no raw w initialising - - /srv/a',
           '',
         ].join('\n'),
       );

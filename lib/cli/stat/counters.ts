@@ -78,7 +78,7 @@ export async function readCounters(
   const [first] = rest;
   if (first !== undefined && !partial) throw first.error;
   // without any disk of blkback, libvirt's sums are 0
-  const isOther = skipped.length > 0 && skipped.length === domain.disks().length;
+  const isOther = all.length > 1 && skipped.length === domain.disks().length;
   const lines = toLines(sum(isOther ? all.slice(1) : all));
   return { domid, domain: name, disk: undefined, path, lines, skipped: partial ? rest : undefined };
 }
