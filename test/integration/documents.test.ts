@@ -262,7 +262,7 @@ describe('the documents', () => {
         .trimEnd()
         .split('\n')
         .map((line) => JSON.parse(line) as object);
-      expect(lines).toHaveLength(2 * 5);
+      expect(lines).toHaveLength(2 * 6);
       expect(lines[0]).toMatchObject({
         domid: 1,
         domain: 'web1',

@@ -456,7 +456,7 @@ describe('top', () => {
         [MAIN, 'top', '--demo', '--batch', '--count', '1', '--interval', '1.5'],
         { encoding: 'utf8', timeout: 20_000 },
       );
-      expect(stdout).toMatch(/^total +5 +[1-9][0-9.]+ +[1-9]/m);
+      expect(stdout).toMatch(/^total +7 +[1-9][0-9.]+ +[1-9]/m);
     });
 
     test.each([
