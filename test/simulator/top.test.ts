@@ -373,13 +373,14 @@ describe('top', () => {
     });
 
     test('prints the names of the fields once with --csv, and a line for each disk and sample', () => {
-      const { stdout, stderr, status } = run('--csv', '--count', '2', '--filter', 'web1');
+      const options = ['--count', '2', '--filter', 'web1', '--sort', 'disk'];
+      const { stdout, stderr, status } = run('--csv', ...options);
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       const lines = stdout.split('\n');
       expect(lines[0]).toMatch(/^timestamp,domid,domain,disk,rPerSec,.*,ooPerSec,note$/);
       expect(lines.slice(1).map((line) => line.split(',').slice(1, 4).join())).toEqual([
-        ...['1,web1,xvdb', '1,web1,xvda'],
-        ...['1,web1,xvdb', '1,web1,xvda'],
+        ...['1,web1,xvda', '1,web1,xvdb'],
+        ...['1,web1,xvda', '1,web1,xvdb'],
         '',
       ]);
     });
