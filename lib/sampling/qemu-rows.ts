@@ -64,6 +64,8 @@ export class QemuRows {
   async ask(): Promise<void> {
     const domains = new Map(this.#rows.map(({ disk }) => [domainKey(disk), disk.domid]));
     const queries = [...domains].map(async ([key, domid]) => {
+      const { answer, error = pendingError(domid) } = this.#asked.get(key) ?? {};
+      this.#asked.set(key, { answer, error });
       let asked: Asked;
       try {
         asked = { answer: await this.#host.qemu.query(domid) };
@@ -128,6 +130,11 @@ function domainKey({ domid, uuid = '' }: DiskInfo): string {
 function fillUnknown(values: Float64Array | BigInt64Array, offset: number, length: number): void {
   if (values instanceof BigInt64Array) values.fill(-1n, offset, offset + length);
   else values.fill(-1, offset, offset + length);
+}
+
+function pendingError(domid: number): XenError {
+  const message = `QEMU of domain ${domid} has not answered yet`;
+  return new XenError('ERR_XEN_STATS_UNAVAILABLE', message, { domid });
 }
 
 function staleError({ domid, name }: DiskInfo, ageMs: number): XenError {
