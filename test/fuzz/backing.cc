@@ -89,6 +89,10 @@ class File {
   int descriptor_;
 };
 
+std::shared_ptr<VbdPool> MakePool(size_t max_open_files) {
+  return std::make_shared<VbdPool>("/nonexistent", "/nonexistent", max_open_files);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -102,9 +106,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
 
   static File file;
+  static const auto held = MakePool(DescriptorReserve::kSize + 1);
+  static const auto full = MakePool(0);
   file.Write(text);
-  for (const size_t budget : {DescriptorReserve::kSize + 1, size_t{0}}) {
-    const auto pool = std::make_shared<VbdPool>("/nonexistent", "/nonexistent", budget);
+  for (const auto& pool : {held, full}) {
     {
       BackingDevice device(pool, file.path());
       for (int i = 0; i < 2; ++i) {

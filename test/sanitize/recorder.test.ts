@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { spawnSync } from '../support/child-process';
 import { buildDriver } from './build-driver';
 
-/* Runs recorder_driver.cc, whose recorders follow rows that change all the time, with the sanitizers. */
+/*
+ * Runs recorder_driver.cc with the sanitizers. Its recorders follow rows that change all the time, of disks of
+ * blkback and of tapdisk.
+ */
 
 const SECONDS = process.env['SANITIZE'] === 'long' ? 60 : 5;
 const FILES = ['rd_req', 'rd_sect', 'wr_req', 'wr_sect', 'f_req', 'ds_req', 'oo_req'];
@@ -12,6 +15,10 @@ const VBDS = 12;
 
 const directory = mkdtempSync(join(tmpdir(), 'recorder-driver-'));
 const devices = join(directory, 'devices');
+const SOURCES = [
+  ...['recorder', 'vbd_set', 'vbd_pool', 'vbd_statistics', 'tapdisk_statistics', 'disk_statistics'],
+  ...['descriptor_reserve', 'thread'],
+];
 
 beforeAll(() => {
   for (let devid = 0; devid < VBDS; devid++) {
@@ -30,16 +37,18 @@ test.each([
 ])(
   '%s reports nothing while recorders follow rows that change',
   (_name, sanitizers) => {
-    const sources = ['recorder', 'vbd_set', 'vbd_pool', 'vbd_statistics', 'descriptor_reserve'];
-    const program = buildDriver('recorder_driver', [...sources, 'thread'], sanitizers, directory);
+    const program = buildDriver('recorder_driver', SOURCES, sanitizers, directory);
+    const shm = mkdtempSync(join(directory, 'shm-'));
     // ThreadSanitizer does not support every memory layout that the kernel chooses
     const { status, stdout, stderr } = spawnSync(
       'setarch',
-      ['--addr-no-randomize', program, devices, String(VBDS), String(SECONDS)],
+      ['--addr-no-randomize', program, devices, shm, String(VBDS), String(SECONDS)],
       { encoding: 'utf8' },
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    expect(Number(stdout)).toBeGreaterThan(1000);
+    const [frames = 0, readRowsOfTapdisk = 0] = stdout.split(' ').map(Number);
+    expect(frames).toBeGreaterThan(1000);
+    expect(readRowsOfTapdisk).toBeGreaterThan(100);
   },
   60_000 + 3000 * SECONDS,
 );
