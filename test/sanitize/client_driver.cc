@@ -8,10 +8,14 @@
 //     THREADS threads do this TIMES times: create a client, watch (on a second connection, if the
 //     first request is unanswered), wait for a watch event, end one of the watches, destroy the
 //     client.
+//   count THREADS TIMES TIMEOUT_MS
+//     THREADS threads do this TIMES times: create a client, make a request, watch (on a second
+//     connection, if that is unanswered), poll the count of changes, destroy the client. A change
+//     that is not counted is an error.
 //   reconnect THREADS 1 TIMEOUT_MS
-//     THREADS threads, each with its own client, watch. When all of them watch, prints "watching".
-//     Each thread then waits until its connection is lost, and makes requests until xenstored
-//     responds again.
+//     THREADS threads, each with two clients, one that posts and one that does not, watch. When all
+//     of them watch, prints "watching". Each thread then waits until its connections are lost, and
+//     makes requests until xenstored responds again.
 //   renew
 //     Destroys the client that the main thread keeps, and creates a new one.
 // Prints the number of requests with each outcome after each command.
@@ -40,6 +44,8 @@ using Operation = XenstoreClient::Operation;
 using Outcome = XenstoreClient::Outcome;
 
 constexpr double kEventMs = 5;
+// The time in which a change, or a lost connection, must be counted.
+constexpr double kCountMs = 10000;
 
 struct Tally {
   std::array<int, 5> outcomes = {};  // the number of requests with each Outcome
@@ -148,6 +154,47 @@ void WatchOnce(const std::string& socket, double timeout_ms, Tally* tally) {
   if (watcher.is_changed()) ++tally->events;
 }
 
+// Writes an error, which fails the test.
+void Report(const char* what) { std::cerr << what << std::endl; }
+
+// Polls the count of changes. Returns false if it is still the same at the deadline.
+bool WaitForChange(const XenstoreClient& client, uint32_t count, const Deadline& deadline) {
+  while (client.Changes() == count) {
+    if (deadline.MillisecondsLeft() < 0) return false;
+    Pause();
+  }
+  return true;
+}
+
+// Watches with a client that had made a request before, and so has a new connection.
+void CountOnce(const std::string& socket, double timeout_ms, Tally* tally) {
+  XenstoreClient client(socket);
+  const auto request = [&](Operation operation, const std::vector<std::string>& paths) {
+    return client.Request(operation, paths, Deadline(timeout_ms));
+  };
+  Outcome outcome = request(Operation::kRead, {kWatched[1]}).outcome;
+  if (outcome == Outcome::kAnswered) outcome = request(Operation::kWatch, kWatched).outcome;
+  const uint32_t before = client.Changes();
+  if (outcome == Outcome::kTimedOut && client.GiveUp()) {
+    if (client.Changes() == before) Report("lost watches are not counted");
+    outcome = request(Operation::kWatch, kWatched).outcome;
+  }
+  ++(*tally)[outcome];
+  if (outcome != Outcome::kAnswered) return;
+  const uint32_t count = client.Changes();
+  const XenstoreClient::Response first = request(Operation::kRead, {kWatched[1]});
+  if (WaitForChange(client, count, Deadline(kEventMs))) {
+    ++tally->events;
+    return;
+  }
+  const XenstoreClient::Response second = request(Operation::kRead, {kWatched[1]});
+  const bool is_read = first.outcome == Outcome::kAnswered && second.outcome == Outcome::kAnswered;
+  if (is_read && first.answers[0].strings != second.answers[0].strings &&
+      !WaitForChange(client, count, Deadline(kCountMs))) {
+    Report("a change is not counted");
+  }
+}
+
 // Watches, and reconnects when the connection is lost. still_to_watch: the number of threads that
 // do not watch yet.
 void Reconnect(const std::string& socket, double timeout_ms, std::atomic<int>* still_to_watch,
@@ -155,6 +202,12 @@ void Reconnect(const std::string& socket, double timeout_ms, std::atomic<int>* s
   const Deadline deadline(timeout_ms);
   Watcher watcher(socket);
   Outcome outcome = watcher.Request(Operation::kWatch, kWatched, deadline);
+  XenstoreClient counting(socket);
+  counting.Request(Operation::kRead, {kWatched[1]}, deadline);
+  if (counting.Request(Operation::kWatch, kWatched, deadline).outcome != Outcome::kAnswered) {
+    Report("a client cannot watch");
+  }
+  const uint32_t count = counting.Changes();
   if (--*still_to_watch == 0) std::cout << "watching" << std::endl;
   while (!watcher.is_lost() && watcher.Wait(deadline)) continue;
   if (!watcher.is_lost()) outcome = Outcome::kTimedOut;
@@ -164,6 +217,11 @@ void Reconnect(const std::string& socket, double timeout_ms, std::atomic<int>* s
     Pause();
   }
   ++(*tally)[outcome];
+  if (!WaitForChange(counting, count, Deadline(kCountMs))) Report("a loss is not counted");
+  while (counting.Request(Operation::kWatch, kWatched, deadline).outcome != Outcome::kAnswered) {
+    if (deadline.MillisecondsLeft() < 0) return Report("a client cannot watch again");
+    Pause();
+  }
 }
 
 // Runs the work in THREADS threads at a time. Every second thread uses the default socket, from
@@ -204,6 +262,11 @@ int main(int argc, char** argv) {
       tally =
           InThreads(threads, socket, [=](const std::string& thread_socket, Tally* thread_tally) {
             for (int i = 0; i < times; ++i) WatchOnce(thread_socket, timeout_ms, thread_tally);
+          });
+    } else if (command == "count") {
+      tally =
+          InThreads(threads, socket, [=](const std::string& thread_socket, Tally* thread_tally) {
+            for (int i = 0; i < times; ++i) CountOnce(thread_socket, timeout_ms, thread_tally);
           });
     } else if (command == "reconnect") {
       std::atomic<int> still_to_watch(threads);

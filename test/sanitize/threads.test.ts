@@ -58,6 +58,11 @@ class ClientDriver {
     return this.#command(`watch ${threads} ${times} ${timeoutMs}`);
   }
 
+  /** Creates, uses and destroys the given number of clients that begin to watch, in each thread. */
+  async count(threads: number, times: number, timeoutMs: number): Promise<string> {
+    return this.#command(`count ${threads} ${times} ${timeoutMs}`);
+  }
+
   /**
    * Watches in each thread, and reconnects when the connection is lost. Resolves when all threads watch,
    * to a promise of the outcomes.
@@ -168,6 +173,7 @@ describe.each([
     expect(await driver.request(0, 1, SHORT_MS)).toMatch(/^0 answered, 1 timed out/);
     expect(await driver.request(3, 2, SHORT_MS)).toMatch(/^0 answered, 6 timed out/);
     expect(await driver.watch(3, 1, SHORT_MS)).toMatch(/^0 answered, 3 timed out/);
+    expect(await driver.count(3, 1, SHORT_MS)).toMatch(/^0 answered, 3 timed out/);
     await driver.renew();
   };
 
@@ -186,9 +192,13 @@ describe.each([
   test(
     'when many clients watch',
     async () => {
+      let name = 0;
       for (let i = 0; i < ROUNDS; i++) {
-        const write = () => xenstored.write([['/local/domain/1/name', `web${i}`]]);
+        const write = () => xenstored.write([['/local/domain/1/name', `web${name++}`]]);
         expect(await meanwhile(driver.watch(8, 25, LONG_MS), write)).toMatch(
+          /^200 answered, .* [1-9]\d* events$/,
+        );
+        expect(await meanwhile(driver.count(8, 25, LONG_MS), write)).toMatch(
           /^200 answered, .* [1-9]\d* events$/,
         );
       }
@@ -236,6 +246,7 @@ describe.each([
         const both = /^[1-9]\d* answered, [1-9]\d* timed out, 0 not connected, 0 broken/;
         expect(await meanwhile(driver.request(4, 1000, SHORT_MS), hangBriefly)).toMatch(both);
         expect(await meanwhile(driver.watch(4, 25, SHORT_MS), hangBriefly)).toMatch(both);
+        expect(await meanwhile(driver.count(4, 25, SHORT_MS), hangBriefly)).toMatch(both);
       }
       await expectCleanExit();
     },
