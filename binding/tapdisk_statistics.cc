@@ -69,9 +69,11 @@ bool HasEnded(int process) {
   return pread(process, &byte, 1, 0) != 1;
 }
 
-// Returns the file system and the inode of a file. Returns false, with errno, on failure.
+// Returns the file system and the inode of a file. Returns false, with errno, on failure. Does not
+// ask the server of a network file system, which may hang: tapdisk's images may be there.
 bool Identify(int directory, const char* path, int flags, struct statx* status) {
-  return statx(directory, path, flags, STATX_TYPE | STATX_INO | STATX_NLINK, status) == 0;
+  constexpr unsigned kFields = STATX_TYPE | STATX_INO | STATX_NLINK;
+  return statx(directory, path, flags | AT_STATX_DONT_SYNC, kFields, status) == 0;
 }
 
 bool IsSameFile(const struct statx& a, const struct statx& b) {

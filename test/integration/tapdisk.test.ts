@@ -110,6 +110,18 @@ describe('a disk that tapdisk serves', () => {
     expect(reads).toContainEqual(['pread64', 'statx', 'poll']);
   });
 
+  test('is opened although a server hangs whose file system has the image', () => {
+    const program = `require('xen-block-stats').connect(${JSON.stringify(options)}).domain(1).disk('xvda'); process.exit();`;
+    const { stderr } = spawnSync(
+      'strace',
+      ['-qq', '-e', 'trace=statx', process.execPath, '-e', program],
+      { cwd: ROOT, encoding: 'utf8' },
+    );
+    const ofFiles = stderr.split('\n').filter((line) => /^statx\(\d+, "\d+", /.test(line));
+    expect(ofFiles).not.toEqual([]);
+    for (const line of ofFiles) expect(line).toContain('AT_STATX_DONT_SYNC');
+  });
+
   test('is refused by the calls of libvirt, which name disk.read()', () => {
     const web = xen.domain('web1');
     const message =
