@@ -123,12 +123,13 @@ export class Query {
 
   /**
    * Watches nodes. Returns a function that tells, without a request, whether what is read of them
-   * afterwards is true: it returns false after any change that xenstored has told.
+   * afterwards is true: it returns false after any change that xenstored has told, and always if
+   * xenstored refuses a watch, as it does when a driver domain has too many.
    *
-   * @throws {@link XenError} `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_IO`; the function: `ERR_XEN_CLOSED`.
+   * @throws {@link XenError} `ERR_XENSTORE_TIMEOUT`; the function: `ERR_XEN_CLOSED`.
    */
   watch(paths: readonly string[]): () => boolean {
-    this.#request('watch', paths);
+    if (!this.#tryWatch(paths)) return () => false;
     const client = this.#client;
     const changes = client.checkOpen().changes();
     return () => client.checkOpen().changes() === changes;
@@ -137,6 +138,16 @@ export class Query {
   /** Ends the watches of nodes, if there are any. */
   unwatch(paths: readonly string[]): void {
     this.#request('unwatch', paths);
+  }
+
+  /** Watches nodes. Returns whether all are watched. The addon counts a refusal as a lost connection. */
+  #tryWatch(paths: readonly string[]): boolean {
+    try {
+      return this.#request('watch', paths).every(Array.isArray);
+    } catch (error) {
+      if (error instanceof XenError && error.code === 'ERR_XENSTORE_IO') return false;
+      throw error;
+    }
   }
 
   #request(operation: Operation, paths: readonly string[]): Answer[] {

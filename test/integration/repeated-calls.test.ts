@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { XenError, connect, type Connection } from 'xen-block-stats';
 import { RealHost } from '../support/real-host';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 
 /*
  * From the second time on, domain() and blockStats('') make no requests until xenstored tells a change. These
@@ -115,6 +116,25 @@ describe('repeated domain() and blockStats()', () => {
     for (let i = 0; i < 3; i++) expect(sum()).toBe(111);
     await host.attachDisk(1, { name: 'xvdd', source: '/dev/d', counters: { rd_req: 1000 } });
     await until(sum, 1111);
+  });
+
+  test.each([
+    ['E2BIG', 2], // the client reconnects once
+    ['EACCES', 1],
+  ])('make requests as before if xenstored refuses a watch (%s)', async (error, times) => {
+    const proxy = await XenstoredProxy.start(host);
+    const ofDriverDomain = connect({ ...host.connectOptions, ...proxy.connectOptions });
+    const web = ofDriverDomain.domain(1);
+    expect(web.blockStats('').rdReq).toBe(11);
+    // the next call requests a watch of this node first
+    await proxy.error(error, { path: '/local/domain/0/backend', times });
+    expect(web.blockStats('').rdReq).toBe(11);
+    await proxy.requests();
+    expect(web.blockStats('').rdReq).toBe(11);
+    const paths = (await proxy.requests()).map(({ path }) => path);
+    expect(paths).toContain('/local/domain/0/backend/vbd/1');
+    ofDriverDomain.close();
+    await proxy.stop();
   });
 
   test('fail after close()', () => {
