@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <vector>
 
 #include "tapdisk_statistics.h"
 #include "thread.h"
@@ -109,6 +110,9 @@ Failure VbdPool::Hold(Vbd* vbd) { return vbd->source_->OpenFiles(open_files_, &v
 
 void VbdPool::MakeRoomFor(const Vbd& vbd) {
   const uint64_t interval = reads_ - vbd.last_read_;
+  const size_t needed = vbd.source_->descriptors();
+  size_t room = max_open_files_ - std::min<size_t>(*open_files_, max_open_files_);
+  std::vector<std::shared_ptr<Vbd>> rare;
   for (int i = 0; i < kCandidates; ++i) {
     auto it = vbds_.upper_bound(last_candidate_);
     if (it == vbds_.end()) it = vbds_.begin();
@@ -117,7 +121,11 @@ void VbdPool::MakeRoomFor(const Vbd& vbd) {
     // Files with another owner, a recorder, would stay open.
     if (!other || other->files_.use_count() != 1) continue;
     if (reads_ - other->last_read_ <= 2 * interval) continue;
-    other->files_.reset();
+    if (std::find(rare.begin(), rare.end(), other) != rare.end()) return;
+    rare.push_back(other);
+    room += other->source_->descriptors();
+    if (room < needed) continue;
+    for (const auto& found : rare) found->files_.reset();
     return;
   }
 }

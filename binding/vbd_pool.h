@@ -90,8 +90,8 @@ class VbdPool {
   std::unique_ptr<StatisticsSource> Find(const Key& key) const;
   // Opens the files of the vbd and holds them.
   Failure Hold(Vbd* vbd);
-  // Closes the files of a vbd that is read less than half as often as this one, if it finds one
-  // among the next few.
+  // Closes the files of vbds that are read less than half as often as this one, if it finds enough
+  // of them among the next few: a disk of tapdisk has fewer files than one of blkback.
   void MakeRoomFor(const Vbd& vbd);
 
   const std::string devices_;

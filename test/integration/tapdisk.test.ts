@@ -1,8 +1,17 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { XenError, connect, type Connection, type ConnectOptions } from 'xen-block-stats';
+import { loadNative } from '../../lib/native';
 import { spawnSync } from '../support/child-process';
 import { ROOT } from '../support/paths';
 import { RealHost } from '../support/real-host';
@@ -266,4 +275,41 @@ describe('a disk that tapdisk serves', () => {
     disk.close();
     expect(files() - before).toBe(0);
   });
+});
+
+test('files of tapdisk give way to those of a disk of blkback that is read more often', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'tapdisk-'));
+  const shm = Tapdisk.makeShm();
+  const statistics = join(directory, 'vbd-1-1/statistics');
+  mkdirSync(statistics, { recursive: true });
+  const { Vbd, VbdPool, counterFiles } = loadNative();
+  for (const file of counterFiles) writeFileSync(join(statistics, file), '1\n');
+  const program = Tapdisk.build(directory);
+  const tapdisks = await Promise.all(
+    [2, 3, 4, 5].map((devid) => Tapdisk.start(program, shm, 1, devid)),
+  );
+  // the budget is full with the files of tapdisk: two a disk, and two for the pool
+  const pool = new VbdPool(directory, shm, 2 * tapdisks.length + 2);
+  const rare = tapdisks.map(({ pid }, i) => new Vbd(pool, 1, i + 2, pid));
+  const often = new Vbd(pool, 1, 1, 0);
+  for (const vbd of [...rare, often]) expect(vbd.open()).toBe(0);
+  const row = new Float64Array(12);
+  const read = (vbd: (typeof rare)[number]) => {
+    expect(vbd.read(row, 1, 0)).toBe(0);
+  };
+  for (let i = 0; i < 20; i++) {
+    for (const vbd of [often, often, often, ...rare]) read(vbd);
+  }
+  const links = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ''; // the descriptor of /proc/self/fd itself
+    }
+  });
+  expect(links.filter((link) => link.startsWith(statistics))).toHaveLength(counterFiles.length);
+  for (const vbd of [...rare, often]) vbd.close();
+  for (const tapdisk of tapdisks) await tapdisk.kill();
+  rmSync(directory, { recursive: true });
+  rmSync(shm, { recursive: true });
 });
