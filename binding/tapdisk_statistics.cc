@@ -50,10 +50,12 @@ std::string ProcessPath(uint32_t pid, const char* name) {
 }
 
 // Opens a descriptor that tells when the process has ended, also if another one gets its pid: a
-// pidfd, or before Linux 5.3 a file of its /proc directory. Returns -1, with errno, on failure.
+// pidfd, or a file of its /proc directory before Linux 5.3 (ENOSYS) and where a filter of system
+// calls does not know pidfd_open (EPERM). Returns -1, with errno, on failure.
 int HoldProcess(uint32_t pid) {
   const long descriptor = syscall(SYS_pidfd_open, pid, 0);
-  if (descriptor >= 0 || errno != ENOSYS) return static_cast<int>(descriptor);
+  const bool is_missing = descriptor < 0 && (errno == ENOSYS || errno == EPERM);
+  if (!is_missing) return static_cast<int>(descriptor);
   const int file = open(ProcessPath(pid, "cmdline").c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0 && errno == ENOENT) errno = ESRCH;
   return file;

@@ -209,18 +209,29 @@ describe('a disk that tapdisk serves', () => {
     expect([set.values[0], set.disks[0]?.tapdiskPid]).toEqual([8, tapdisk.pid]);
   });
 
-  test('is noticed to be gone before Linux 5.3, too, which has no pidfd_open', () => {
+  test.each([
+    ['before Linux 5.3', 'ENOSYS'],
+    ['in a container that does not permit it', 'EPERM'],
+  ])('is noticed to be gone without pidfd_open, too: %s', (_where, error) => {
     const program = `
       const { execFileSync } = require('node:child_process');
       const disk = require('xen-block-stats').connect(${JSON.stringify(options)}).domain(1).disk('xvda');
       console.log(disk.read().rdReq);
       process.kill(${tapdisk.pid}, 'SIGKILL');
       for (let isRead = true; isRead;) try { disk.read() } catch ({ message }) { console.log(message); isRead = false; }`;
-    const inject = ['-f', '-qq', '-e', 'trace=none', '-e', 'inject=pidfd_open:error=ENOSYS'];
-    const { stdout } = spawnSync('strace', [...inject, process.execPath, '-e', program], {
+    const inject = [
+      '-f',
+      '-qq',
+      '-e',
+      'trace=pidfd_open',
+      '-e',
+      `inject=pidfd_open:error=${error}`,
+    ];
+    const { stdout, stderr } = spawnSync('strace', [...inject, process.execPath, '-e', program], {
       cwd: ROOT,
       encoding: 'utf8',
     });
+    expect(stderr).toContain('INJECTED');
     // until the parent has taken note of its end, the process exists, without files
     const reason = `tapdisk ${tapdisk.pid} (has ended|does not have it open)`;
     expect(stdout).toMatch(new RegExp(`^3\ncannot read .* ${reason}`));
