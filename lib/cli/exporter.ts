@@ -27,6 +27,12 @@ const COMPRESSED_LENGTH = 1024;
 /** The fastest level. Its output is only about a sixth longer than the default level's. */
 const COMPRESSION = { level: 1 };
 
+/** The longest time to wait for QEMU in a scrape, in milliseconds. */
+const QEMU_TIMEOUT_MS = 2000;
+
+/** The time of a scrape that is left for all but QEMU, in milliseconds. */
+const RESERVED_MS = 500;
+
 const compress = promisify<Buffer, typeof COMPRESSION, Buffer>(gzip);
 
 interface Content {
@@ -34,6 +40,9 @@ interface Content {
   readonly type: string;
   readonly body: Buffer;
 }
+
+/** Creates the content of a path. */
+type GetContent = (request: IncomingMessage) => Content | Promise<Content>;
 
 /** Creates the content of a short text. */
 const text = (body: string, status = 200, type = 'text/plain; charset=utf-8'): Content => {
@@ -47,13 +56,14 @@ export function handleRequests(
   peaks?: PeakGauges,
 ): RequestListener {
   const metrics = new MetricsText(set, options);
-  const paths = new Map<string, () => Content>([
+  const paths = new Map<string, GetContent>([
     ['/', () => text(PAGE, 200, 'text/html; charset=utf-8')],
     [
       '/metrics',
-      () => {
+      async ({ headers }) => {
+        const timeoutMs = qemuTimeoutMs(headers['x-prometheus-scrape-timeout-seconds']);
         const parts = [
-          metrics.scrape(),
+          await metrics.scrapeAsync({ timeoutMs }),
           ...(peaks ? [peaks.format()] : []),
           formatProcessMetrics(),
         ];
@@ -75,9 +85,36 @@ export function handleRequests(
     } else if (method !== 'GET' && method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
     } else {
-      void send(getContent(), request, response);
+      void respond(getContent, request, response);
     }
   };
+
+  async function respond(
+    getContent: GetContent,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    let content;
+    try {
+      content = await getContent(request);
+    } catch (error) {
+      if (!set.isClosed) throw error;
+      response.destroy(); // the command ends while a scrape waits for QEMU
+      return;
+    }
+    await send(content, request, response);
+  }
+}
+
+/**
+ * Returns how long a scrape may wait for QEMU, in milliseconds.
+ *
+ * @param header - the timeout of the scrape in seconds, which Prometheus sends.
+ */
+function qemuTimeoutMs(header: string | string[] | undefined): number {
+  const scrapeMs = Number(header) * 1000;
+  if (!(scrapeMs > 0)) return QEMU_TIMEOUT_MS;
+  return Math.min(Math.max(scrapeMs - RESERVED_MS, scrapeMs / 2), QEMU_TIMEOUT_MS);
 }
 
 /** Sends a response, compressed by the thread pool if the request accepts that. */

@@ -1,5 +1,5 @@
 import type { Connection, DiskSet, Recorder } from '..';
-import { diskLabels } from '../metrics/prometheus/families';
+import { diskLabels } from '../metrics/prometheus/family';
 import { encodeLabels } from '../metrics/prometheus/text';
 import { PeakFinder } from '../sampling/peaks';
 

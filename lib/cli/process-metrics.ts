@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync, statSync } from 'node:fs';
-import type { Family } from '../metrics/prometheus/families';
+import type { Family } from '../metrics/prometheus/family';
 
 /** The metrics of this process, with the names that Prometheus' client libraries give them. */
 const FAMILIES: readonly (Family & { readonly value: () => number })[] = [

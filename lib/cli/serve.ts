@@ -20,6 +20,8 @@ interface ServeValues extends HostValues {
   readonly names: MetricNames;
   /** The length of the windows of peaks, in milliseconds. */
   readonly peaks?: number;
+  /** Whether to ask QEMU. */
+  readonly qemu: boolean;
 }
 
 export function define(program: Command): void {
@@ -44,7 +46,8 @@ export function define(program: Command): void {
         '--peaks <time>',
         'add the highest rates over any window of this length (1ms to 60s) within the last minute',
       ).argParser(parseWindow),
-    );
+    )
+    .option('--no-qemu', 'leave the sockets of QEMU alone; its disks have no metrics then');
   addHostOptions(command).action(async (values: ServeValues) => {
     await withConnection(values, { isLive: true }, (xen) => serve(xen, values));
   });
@@ -53,9 +56,10 @@ export function define(program: Command): void {
 /** Serves the metrics of all disks by HTTP, until SIGTERM or SIGINT. */
 async function serve(
   xen: Connection,
-  { listen, names, peaks: windowMs }: ServeValues,
+  { listen, names, peaks: windowMs, qemu }: ServeValues,
 ): Promise<void> {
-  const set = await xen.diskSet();
+  const kinds = ['vbd', 'vbd3', ...(qemu ? (['qdisk'] as const) : [])] as const;
+  const set = await xen.diskSet({ kinds, backing: true });
   const peaks = windowMs === undefined ? undefined : await PeakGauges.start(xen, windowMs);
   const server = createServer(handleRequests(set, { names }, peaks));
   const ended = endSignal();

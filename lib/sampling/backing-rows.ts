@@ -11,6 +11,14 @@ import type { DiskInfo } from '../xenstore/disks';
 /** How many devices are looked up in one sample, which takes about a millisecond. */
 const LOOKUPS_AT_ONCE = 32;
 
+/** The statistics of a disk's backing device in a sample. */
+export interface BackingSample {
+  /** The number of the device, `major:minor` in decimal. */
+  readonly device: string;
+  /** Later samples replace its numbers. */
+  readonly row: BackingRow;
+}
+
 /** A block device, and its statistics in the last two samples. */
 interface Device {
   readonly file: BackingDevice;
@@ -63,6 +71,14 @@ export class BackingRows {
     const device = this.#devices.get(this.#numbers.get(backend) ?? '');
     if (device === undefined || !device.isRead || !device.wasRead) return undefined;
     return backingRates(device.previous, device.row, seconds);
+  }
+
+  /** Returns the statistics of a disk's device in the last sample; undefined if it was not read. */
+  of({ backend }: DiskInfo): BackingSample | undefined {
+    const number = this.#numbers.get(backend);
+    const device = this.#devices.get(number ?? '');
+    if (number === undefined || device?.isRead !== true) return undefined;
+    return { device: number, row: device.row };
   }
 
   /** Closes the files. The rates of the last samples stay. */

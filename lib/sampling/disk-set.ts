@@ -10,7 +10,7 @@ import { Column, ROW_LENGTH, type Row, type SetValues, type VbdSet } from '../na
 import { MAX_TIMEOUT_MS, Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
 import { closedError } from '../xenstore/watching-client';
-import { BackingRows } from './backing-rows';
+import { BackingRows, type BackingSample } from './backing-rows';
 import { toKeys } from './disk-scanner';
 import { DiskWatch, throwUncaught } from './disk-watch';
 import { QemuRows } from './qemu-rows';
@@ -204,6 +204,25 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     const timestamps = new BigInt64Array(this.#disks.length).fill(this.timestamp);
     this.#qemuRows.setTimestamps(timestamps);
     return timestamps;
+  }
+
+  /**
+   * Whether the set has the option `backing`.
+   *
+   * @internal
+   */
+  get hasBacking(): boolean {
+    return this.#backingRows !== undefined;
+  }
+
+  /**
+   * Returns the statistics of a disk's backing device in the last sample. Undefined without the option
+   * `backing`, and for a disk that has no device, or whose device could not be read.
+   *
+   * @internal
+   */
+  backing(disk: DiskInfo): BackingSample | undefined {
+    return this.#backingRows?.of(disk);
   }
 
   /** The errors of the disks that could not be read in the last sample. */

@@ -3,6 +3,14 @@ import { once } from 'node:events';
 import { spawn } from './child-process';
 import { MAIN } from './paths';
 
+/** The paths of a host, as `connectOptions` of a simulated one. */
+interface Paths {
+  readonly xenstore: string;
+  readonly sysfs: string;
+  readonly shm?: string;
+  readonly run?: string;
+}
+
 /** A process of `xen-block-stats serve`, on a free port. */
 export class Exporter {
   /** The URL of the exporter: `http://127.0.0.1:40123`. */
@@ -23,14 +31,17 @@ export class Exporter {
     });
   }
 
-  static async start(
-    { xenstore, sysfs }: { xenstore: string; sysfs: string },
-    ...args: string[]
-  ): Promise<Exporter> {
+  static async start({ xenstore, sysfs, shm, run }: Paths, ...args: string[]): Promise<Exporter> {
     const serve = [MAIN, 'serve', '--listen', '127.0.0.1:0'];
     const host = ['--xenstore', xenstore, '--sysfs', sysfs];
+    const env = {
+      ...process.env,
+      ...(shm !== undefined && { SHM_PATH: shm }),
+      ...(run !== undefined && { XEN_RUN_PATH: run }),
+    };
     const child = spawn(process.execPath, [...serve, ...host, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env,
     });
     child.stdout.setEncoding('utf8');
     child.stderr.setEncoding('utf8');

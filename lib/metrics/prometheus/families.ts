@@ -1,50 +1,27 @@
 import { Column, ROW_LENGTH } from '../../native';
-import { isFilled, type DiskSet } from '../../sampling/disk-set';
+import type { DiskSet } from '../../sampling/disk-set';
 import { readVersion } from '../../version';
 import type { DiskInfo } from '../../xenstore/disks';
 import type { MakeLabels } from '../disk-labels';
+import type { Reading } from '../readings';
 import { countUnsupported } from '../unsupported-disks';
-import type { Readings } from './readings';
+import { BACKING, BACKING_INFO } from './backing-families';
+import {
+  NO_LABELS,
+  diskLabels,
+  gauge,
+  type DiskFamily,
+  type HostFamily,
+  type Labels,
+} from './family';
 
 const VERSION = readVersion();
-
-/** The values of labels, by name. */
-export type Labels = Readonly<Record<string, string>>;
 
 /** The naming of the metrics and labels: this package's, or that of libvirt's exporters. */
 export type MetricNames = 'xen' | 'libvirt';
 
-/** A metric family: the metrics of one name. */
-export interface Family {
-  readonly name: string;
-  readonly help: string;
-  readonly type: 'counter' | 'gauge';
-}
-
-/** A metric family with a metric for each disk. */
-export interface DiskFamily extends Family {
-  readonly labels: MakeLabels<Labels>;
-  /** Returns the value of the disk in a row, or -1 if it has none. */
-  readonly value: (set: DiskSet, row: number, disk: DiskInfo) => number;
-}
-
-/** A value of a family, in the form of prom-client. */
-export interface Sample {
-  readonly labels: Labels;
-  readonly value: number;
-}
-
-/** A metric family with metrics of the whole host. */
-export interface HostFamily extends Family {
-  readonly samples: (readings: Readings) => readonly Sample[];
-}
-
-export const NO_LABELS: Labels = Object.freeze({});
-
-/** The labels that identify a disk, also after the guest restarts. */
-export function diskLabels({ domain, uuid = '', domid, name }: DiskInfo): Labels {
-  return { domain: domain ?? String(domid), uuid, disk: name };
-}
+/** Nanoseconds in a second. */
+const NANOSECONDS = 1e9;
 
 function infoLabels(disk: DiskInfo): Labels {
   return {
@@ -71,12 +48,17 @@ function libvirtMetaLabels(disk: DiskInfo, domain: string): Labels {
   };
 }
 
-/** Creates a family for a column of the set. */
+/**
+ * Creates a family for a column of the set.
+ *
+ * @param unit - the number of the column's units in the family's unit.
+ */
 function counter(
   name: string,
   help: string,
   column: keyof typeof Column,
   labels: MakeLabels<Labels> = diskLabels,
+  unit = 1,
 ): DiskFamily {
   const offset = Column[column];
   return {
@@ -84,21 +66,13 @@ function counter(
     help,
     type: 'counter',
     labels,
-    value: (set, row) => set.values[row * ROW_LENGTH + offset] ?? -1,
+    value: (reading, row) =>
+      reading.isCurrent(row) ? (reading.set.values[row * ROW_LENGTH + offset] ?? -1) / unit : -1,
   };
 }
 
-function gauge(
-  name: string,
-  help: string,
-  value: DiskFamily['value'],
-  labels: MakeLabels<Labels> = diskLabels,
-): DiskFamily {
-  return { name, help, type: 'gauge', labels, value };
-}
-
 /** The size of a disk in bytes: vbd's node `sectors` counts sectors of 512 bytes. */
-const size: DiskFamily['value'] = (_set, _row, { sectors }) =>
+const size: DiskFamily['value'] = (_reading, _row, { sectors }) =>
   sectors === undefined ? -1 : sectors * 512;
 
 const XEN: readonly DiskFamily[] = [
@@ -107,6 +81,20 @@ const XEN: readonly DiskFamily[] = [
   counter('xen_block_write_bytes_total', 'Bytes that the guest wrote.', 'wrBytes'),
   counter('xen_block_write_requests_total', 'Write requests of the guest.', 'wrReq'),
   counter('xen_block_flush_requests_total', 'Flush and barrier requests of the guest.', 'flushReq'),
+  counter(
+    'xen_block_read_seconds_total',
+    "Time that the guest's read requests took in all.",
+    'rdTimeNs',
+    diskLabels,
+    NANOSECONDS,
+  ),
+  counter(
+    'xen_block_write_seconds_total',
+    "Time that the guest's write requests took in all.",
+    'wrTimeNs',
+    diskLabels,
+    NANOSECONDS,
+  ),
   gauge('xen_block_size_bytes', 'Size of the disk; missing until the guest has connected.', size),
   gauge('xen_block_info', 'Description of the disk, in its labels.', () => 1, infoLabels),
 ];
@@ -143,6 +131,20 @@ const LIBVIRT: readonly DiskFamily[] = [
     'flushReq',
     libvirtLabels,
   ),
+  counter(
+    'libvirt_domain_block_stats_read_time_seconds_total',
+    'Total time spent on reads from a block device, in seconds.',
+    'rdTimeNs',
+    libvirtLabels,
+    NANOSECONDS,
+  ),
+  counter(
+    'libvirt_domain_block_stats_write_time_seconds_total',
+    'Total time spent on writes on a block device, in seconds.',
+    'wrTimeNs',
+    libvirtLabels,
+    NANOSECONDS,
+  ),
   gauge(
     'libvirt_domain_block_stats_capacity_bytes',
     'Logical size in bytes of the block device.',
@@ -160,19 +162,20 @@ const BOTH: readonly DiskFamily[] = [
     'Requests that were delayed because the backend was busy (oo_req).',
     'ooReq',
   ),
+  counter('xen_block_io_errors_total', 'Requests of the guest that failed.', 'ioErrors'),
   gauge(
     'xen_block_state',
     'Xenbus state of the backend: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected, 5 closing, 6 closed.',
-    (_set, _row, { state }) => state ?? -1,
+    (_reading, _row, { state }) => state ?? -1,
   ),
-  gauge('xen_block_up', 'Whether the counters of the disk could be read.', ({ values }, row) =>
-    Number(isFilled(values, row)),
+  gauge('xen_block_up', 'Whether the counters of the disk could be read.', (reading, row) =>
+    Number(reading.isCurrent(row)),
   ),
 ];
 
 /** Returns the samples of a family with one metric, which has no labels. */
-const single = (value: (readings: Readings) => number): HostFamily['samples'] => {
-  return (readings) => [{ labels: NO_LABELS, value: value(readings) }];
+const single = (value: (reading: Reading) => number): HostFamily['samples'] => {
+  return (reading) => [{ labels: NO_LABELS, value: value(reading) }];
 };
 
 const HOST: readonly HostFamily[] = [
@@ -186,7 +189,7 @@ const HOST: readonly HostFamily[] = [
   },
   {
     name: 'xen_block_disks',
-    help: 'Disks that blkback serves on this host.',
+    help: 'Disks with metrics.',
     type: 'gauge',
     samples: single(({ set }) => set.disks.length),
   },
@@ -216,7 +219,7 @@ const HOST: readonly HostFamily[] = [
     name: 'xen_block_scrape_duration_seconds',
     help: 'Duration of this scrape: reading all disks and formatting the metrics.',
     type: 'gauge',
-    samples: single((readings) => readings.seconds),
+    samples: single((reading) => reading.seconds),
   },
 ];
 
@@ -227,12 +230,13 @@ const LIBVIRT_UP: HostFamily = {
   samples: single(() => 1),
 };
 
-/** Returns the families of the disks. */
-export function diskFamilies(names: MetricNames): readonly DiskFamily[] {
-  return [...(names === 'libvirt' ? LIBVIRT : XEN), ...BOTH];
+/** Returns the families of the disks of a set. */
+export function diskFamilies(names: MetricNames, { hasBacking }: DiskSet): readonly DiskFamily[] {
+  return [...(names === 'libvirt' ? LIBVIRT : XEN), ...BOTH, ...(hasBacking ? BACKING : [])];
 }
 
-/** Returns the families of the host. The last one is the duration of the scrape, to include the others. */
-export function hostFamilies(names: MetricNames): readonly HostFamily[] {
-  return names === 'libvirt' ? [LIBVIRT_UP, ...HOST] : HOST;
+/** Returns the other families. The last one is the duration of the scrape, to include the others. */
+export function hostFamilies(names: MetricNames, { hasBacking }: DiskSet): readonly HostFamily[] {
+  const backing = hasBacking ? [BACKING_INFO] : [];
+  return [...backing, ...(names === 'libvirt' ? [LIBVIRT_UP] : []), ...HOST];
 }

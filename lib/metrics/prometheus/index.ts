@@ -1,4 +1,4 @@
 export { MetricsText } from './text';
 export { registerDiskSet, type MetricRegistry } from './collector';
-export type { MetricsOptions } from './options';
+export type { MetricsOptions, ScrapeOptions } from './options';
 export type { MetricNames } from './families';

@@ -13,6 +13,12 @@ export interface MetricsOptions {
   names?: MetricNames | undefined;
 }
 
+/** The options of {@link MetricsText.scrapeAsync}. */
+export interface ScrapeOptions {
+  /** How long to wait for QEMU, in milliseconds; default: the connection's `timeoutMs`. */
+  timeoutMs?: number | undefined;
+}
+
 /**
  * Checks the options, and returns them with their defaults.
  *

@@ -1,15 +1,10 @@
-import { DiskLabels } from '../disk-labels';
+import { Options } from '../../options';
 import type { DiskSet } from '../../sampling/disk-set';
-import {
-  diskFamilies,
-  hostFamilies,
-  type DiskFamily,
-  type Family,
-  type HostFamily,
-  type Labels,
-} from './families';
-import { checkOptions, type MetricsOptions } from './options';
-import { Readings } from './readings';
+import { DiskLabels } from '../disk-labels';
+import { Readings, type Reading } from '../readings';
+import { diskFamilies, hostFamilies } from './families';
+import type { DiskFamily, Family, HostFamily, Labels } from './family';
+import { checkOptions, type MetricsOptions, type ScrapeOptions } from './options';
 import { TextBuffer } from './text-buffer';
 
 /** A family with its HELP and TYPE lines and its name, encoded. */
@@ -38,8 +33,8 @@ export class MetricsText {
   constructor(set: DiskSet, options: MetricsOptions = {}) {
     const { names } = checkOptions(options);
     this.#readings = new Readings(set);
-    this.#disks = diskFamilies(names).map(encode);
-    this.#host = hostFamilies(names).map(encode);
+    this.#disks = diskFamilies(names, set).map(encode);
+    this.#host = hostFamilies(names, set).map(encode);
     for (const { labels } of this.#disks) {
       if (this.#labels.has(labels)) continue;
       this.#labels.set(
@@ -50,15 +45,33 @@ export class MetricsText {
   }
 
   /**
-   * Samples the set and formats the metrics. `xen_block_up` of a disk that cannot be read is 0.
+   * Samples the set and formats the metrics. A disk that cannot be read has `xen_block_up` 0 and no counters;
+   * so has a disk of QEMU, unless QEMU has answered since the last scrape.
    *
    * @returns the text in UTF-8, in a buffer that is not reused.
    * @throws XenError `ERR_XEN_CLOSED`.
    */
   scrape(): Buffer {
-    this.#readings.sample();
-    const { set } = this.#readings;
-    const { disks } = set;
+    return this.#format(this.#readings.sample());
+  }
+
+  /**
+   * Asks QEMU for its disks, samples the set and formats the metrics. A disk that cannot be read has
+   * `xen_block_up` 0 and no counters; so has a disk whose QEMU does not answer in time. Scrapes can overlap.
+   *
+   * @param options.timeoutMs - how long to wait for QEMU, in milliseconds; default: the connection's
+   * `timeoutMs`.
+   * @returns the text in UTF-8, in a buffer that is not reused.
+   * @throws XenError `ERR_XEN_CLOSED`, also if the set is closed meanwhile; TypeError
+   * `ERR_INVALID_ARG_TYPE`; RangeError `ERR_OUT_OF_RANGE`.
+   */
+  async scrapeAsync(options?: ScrapeOptions): Promise<Buffer> {
+    const timeoutMs = new Options(options).number('timeoutMs');
+    return this.#format(await this.#readings.sampleAsync(timeoutMs));
+  }
+
+  #format(reading: Reading): Buffer {
+    const { disks } = reading.set;
     const labels = new Map([...this.#labels].map(([key, cache]) => [key, cache.of(disks)]));
     const buffer = this.#buffer;
     buffer.clear();
@@ -66,7 +79,7 @@ export class MetricsText {
       const texts = labels.get(family.labels) ?? [];
       buffer.append(family.header);
       for (const [row, disk] of disks.entries()) {
-        const value = family.value(set, row, disk);
+        const value = family.value(reading, row, disk);
         const text = texts[row];
         if (value < 0 || text === undefined) continue;
         buffer.append(family.prefix);
@@ -76,7 +89,7 @@ export class MetricsText {
     }
     for (const family of this.#host) {
       buffer.append(family.header);
-      for (const { labels, value } of family.samples(this.#readings)) {
+      for (const { labels, value } of family.samples(reading)) {
         buffer.append(family.prefix);
         buffer.append(encodeLabels(labels));
         buffer.endLine(value);

@@ -12,6 +12,7 @@ import { observeDiskSet } from 'xen-block-stats/opentelemetry';
 import { MetricsText, type MetricNames } from 'xen-block-stats/prometheus';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { formatProcessMetrics } from '../../../dist/cli/process-metrics';
+import { addBackingDevice } from '../../support/backing-files';
 import { ROOT } from '../../support/paths';
 import { promtool } from '../../support/promtool';
 import { needing } from '../../support/needs';
@@ -43,6 +44,9 @@ function table(heading: string, document = DOCUMENT): string[][] {
     .map((cells) => cells.map((cell) => cell.trim()));
 }
 
+/** The options of a set with every metric. */
+const EVERYTHING = { kinds: ['vbd', 'vbd3', 'qdisk'], backing: true } as const;
+
 const unquoted = (cell = '') => cell.replaceAll('`', '');
 const quotedNames = (cell = '') => [...cell.matchAll(/`(\w+)`/g)].map((match) => match[1] ?? '');
 
@@ -53,8 +57,17 @@ describe('docs/prometheus.md', () => {
 
   beforeAll(async () => {
     host = await SimulatedHost.start({
-      guests: [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/a' }] }],
+      guests: [
+        {
+          name: 'web1',
+          disks: [
+            { name: 'xvda', source: '/dev/a' },
+            { name: 'xvdb', source: '/b', kind: 'qdisk', format: 'raw' },
+          ],
+        },
+      ],
     });
+    addBackingDevice(host.connectOptions.sysfs, 'vbd-1-51712', {});
     xen = connect(host.connectOptions);
   });
   afterAll(async () => {
@@ -65,7 +78,8 @@ describe('docs/prometheus.md', () => {
 
   /** Scrapes all metrics, and returns their types and labels. */
   async function scrape(names: MetricNames) {
-    const text = new MetricsText(await xen.diskSet(), { names }).scrape().toString();
+    const set = await xen.diskSet(EVERYTHING);
+    const text = (await new MetricsText(set, { names }).scrapeAsync()).toString();
     return [...text.matchAll(/^# TYPE (\w+) (\w+)\n(\w+)(?:\{(.*)\})? /gm)].map(
       ([, name = '', type = '', , labels = '']) => ({
         name,
@@ -80,7 +94,8 @@ describe('docs/prometheus.md', () => {
     const ofDisk = quotedNames(/The labels of a disk are ([^.]*)\./.exec(DOCUMENT)?.[1]).filter(
       (name) => name !== 'vbd',
     );
-    const documented = table('Metrics').map(([name, type, labels = '']) => ({
+    const rows = [...table('Metrics'), ...table('Backing devices')];
+    const documented = rows.map(([name, type, labels = '']) => ({
       name: unquoted(name),
       type,
       labels: [...(labels.startsWith('of the disk') ? ofDisk : []), ...quotedNames(labels)],
@@ -112,7 +127,7 @@ describe('docs/prometheus.md', () => {
     const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
     const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
     const provider = new MeterProvider({ readers: [reader] });
-    observeDiskSet(provider.getMeter('test'), await xen.diskSet());
+    observeDiskSet(provider.getMeter('test'), await xen.diskSet(EVERYTHING));
     await provider.forceFlush();
     const observed = exporter
       .getMetrics()
@@ -151,14 +166,12 @@ describe('docs/prometheus.md', () => {
     expect(checked).toContain('2 rule files found');
     expect(checked).toContain('is valid prometheus config file syntax');
 
-    const [queries = ''] = blocks('promql');
-    const rules = queries
-      .trim()
-      .split('\n')
+    const rules = blocks('promql')
+      .flatMap((queries) => queries.trim().split('\n'))
       .map((expr, i) => ({ record: `query:${i}`, expr }));
-    expect(rules).toHaveLength(4);
+    expect(rules).toHaveLength(8);
     writeFileSync(file, JSON.stringify({ groups: [{ name: 'queries', rules }] }));
-    expect(promtool(['check', 'rules', file])).toContain('4 rules found');
+    expect(promtool(['check', 'rules', file])).toContain('8 rules found');
   });
 
   test('has a systemd service that runs the documented command', () => {

@@ -217,14 +217,15 @@ describeOnHosts('xen-block-stats serve, on', (start) => {
   });
 
   test('exports the number of disks without metrics, by driver', async () => {
+    const noQemu = stopLater(await Exporter.start(host.connectOptions, '--no-qemu'));
     const unsupported = async (driver: string) =>
-      valueOf(await exporter.metrics(), `xen_block_unsupported_disks{driver="${driver}"}`);
+      valueOf(await noQemu.metrics(), `xen_block_unsupported_disks{driver="${driver}"}`);
     expect(await unsupported('qemu')).toBe(0);
     await host.attachDisk(2, { name: 'xvdq', source: '/q', kind: 'qdisk', format: 'qcow2' });
     while ((await unsupported('qemu')) === 0) await delay(10);
     expect(await unsupported('qemu')).toBe(1);
     expect(await unsupported('tap')).toBe(0);
-    expect(valueOf(await exporter.metrics(), 'xen_block_disks')).toBe(3);
+    expect(valueOf(await noQemu.metrics(), 'xen_block_disks')).toBe(3);
     await host.detachDisk(2, 'xvdq');
     while ((await unsupported('qemu')) === 1) await delay(10);
   });
@@ -380,12 +381,10 @@ needing('promtool').test('escapes the values of labels', async () => {
 });
 
 test('says at its start how many disks cannot be read', async () => {
-  const disk = { name: 'xvda', source: '/dev/sm/1', kind: 'vbd3' as const };
-  const host = stopLater(
-    await SimulatedHost.start({ toolstack: 'xapi', guests: [{ name: 'win', disks: [disk] }] }),
-  );
+  const disk = { name: 'xvda', source: '/srv/a.img', kind: 'virtio_disk' as const };
+  const host = stopLater(await SimulatedHost.start({ guests: [{ name: 'arm', disks: [disk] }] }));
   const { url, greeting } = stopLater(await Exporter.start(host.connectOptions));
-  expect(greeting).toBe(`listening on ${url}\n1 disk of tapdisk is not shown\n`);
+  expect(greeting).toBe(`listening on ${url}\n1 disk of a virtio backend is not shown\n`);
 });
 
 test('reports that xenstored cannot be reached', () => {
