@@ -1,8 +1,9 @@
 import type { Attributes, BatchObservableCallback, Meter, Observable } from '@opentelemetry/api';
 import { Column, ROW_LENGTH } from '../native';
-import { isFilled, type DiskSet } from '../sampling/disk-set';
+import type { DiskSet } from '../sampling/disk-set';
 import type { DiskInfo } from '../xenstore/disks';
-import { DiskLabels, checkNumbers } from './disk-labels';
+import { DiskLabels } from './disk-labels';
+import { Readings } from './readings';
 import { countUnsupported } from './unsupported-disks';
 
 /** The attributes of a disk, for each direction of I/O. */
@@ -19,23 +20,29 @@ interface Observed {
   readonly instrument: Observable;
   readonly column: keyof typeof Column;
   readonly direction: 'none' | 'read' | 'write';
+  /** The number of the column's units in the instrument's unit; default: 1. */
+  readonly unit?: number;
 }
+
+/** Nanoseconds in a second. */
+const NANOSECONDS = 1e9;
 
 /** What is observed of a set that was closed. */
 const CLOSED = { disks: [], unsupported: [], values: new Float64Array() };
 
 /**
  * Creates instruments of a meter that observe a set of disks. Each collection of metrics samples the set
- * once, for all instruments. `system.disk.io`, `system.disk.operations` and `system.disk.limit` follow
- * OpenTelemetry's semantic conventions; the others, which have no convention, begin with `xen.disk`. The
- * SDK exports the last values of a removed disk again and again, so its `xen.disk.up` is observed as 0,
- * as is that of every disk after the set is closed.
+ * once, for all instruments, and waits for QEMU at most for the connection's `timeoutMs`. The instruments
+ * `system.disk.*` follow OpenTelemetry's semantic conventions; the others, which have no convention, begin
+ * with `xen.disk`. A disk whose QEMU does not answer in time has `xen.disk.up` 0, and no new values. The SDK
+ * exports the last values of a removed disk again and again, so its `xen.disk.up` is observed as 0, as is
+ * that of every disk after the set is closed.
  *
  * @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints.
  * @returns a function that ends the observation.
  */
 export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
-  checkNumbers(set);
+  const readings = new Readings(set);
   const io = meter.createObservableCounter('system.disk.io', {
     description: 'Disk bytes transferred.',
     unit: 'By',
@@ -43,6 +50,10 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
   const operations = meter.createObservableCounter('system.disk.operations', {
     description: 'Disk operations count.',
     unit: '{operation}',
+  });
+  const operationTime = meter.createObservableCounter('system.disk.operation_time', {
+    description: 'Sum of the time each operation took to complete.',
+    unit: 's',
   });
   const requests = (name: string, description: string) =>
     meter.createObservableCounter(name, { description, unit: '{request}' });
@@ -62,6 +73,8 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
     { instrument: io, column: 'wrBytes', direction: 'write' },
     { instrument: operations, column: 'rdReq', direction: 'read' },
     { instrument: operations, column: 'wrReq', direction: 'write' },
+    { instrument: operationTime, column: 'rdTimeNs', direction: 'read', unit: NANOSECONDS },
+    { instrument: operationTime, column: 'wrTimeNs', direction: 'write', unit: NANOSECONDS },
     {
       instrument: requests('xen.disk.flushes', 'Flush and barrier requests of the guest.'),
       column: 'flushReq',
@@ -80,25 +93,33 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
       column: 'ooReq',
       direction: 'none',
     },
+    {
+      instrument: requests('xen.disk.io_errors', 'Requests of the guest that failed.'),
+      column: 'ioErrors',
+      direction: 'none',
+    },
   ];
   const labels = new DiskLabels(toAttributes);
   /** The attributes of the disks of the last collection, by key. */
   let present = new Map<string, Attributes>();
 
-  const observe: BatchObservableCallback = (result) => {
-    const { disks, unsupported, values } = set.isClosed ? CLOSED : set.sample();
+  // the SDK waits for the promise, at most for the timeout of the export
+  const observe: BatchObservableCallback = async (result) => {
+    const reading = await readings.sampleUnlessClosed();
+    const { disks, unsupported, values } = reading?.set ?? CLOSED;
     const attributes = labels.of(disks);
     const previous = present;
     present = new Map();
     for (const [row, { sectors }] of disks.entries()) {
       const disk = attributes[row];
       if (disk === undefined) continue;
-      for (const { instrument, column, direction } of observed) {
+      const isCurrent = reading?.isCurrent(row) === true;
+      for (const { instrument, column, direction, unit = 1 } of isCurrent ? observed : []) {
         const value = values[row * ROW_LENGTH + Column[column]] ?? -1;
-        if (value >= 0) result.observe(instrument, value, disk[direction]);
+        if (value >= 0) result.observe(instrument, value / unit, disk[direction]);
       }
       if (sectors !== undefined) result.observe(limit, sectors * 512, disk.none);
-      result.observe(up, Number(isFilled(values, row)), disk.none);
+      result.observe(up, Number(isCurrent), disk.none);
       present.set(disk.key, disk.none);
     }
     for (const [key, attributes] of previous) {

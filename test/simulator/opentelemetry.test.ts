@@ -6,9 +6,8 @@ import {
   type MetricData,
 } from '@opentelemetry/sdk-metrics';
 import { once } from 'node:events';
-import {} from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { connect, type Connection, type DiskSet } from 'xen-block-stats';
 import { observeDiskSet } from 'xen-block-stats/opentelemetry';
 import { SimulatedHost } from 'xen-block-stats/simulator';
@@ -181,5 +180,77 @@ describe('a meter of OpenTelemetry', () => {
     stop();
     set.close();
     expect(await collect()).toEqual([]);
+  });
+
+  describe('with disks of tapdisk and QEMU', () => {
+    let impatient: Connection;
+    let all: DiskSet;
+
+    beforeEach(async () => {
+      stop();
+      const counters = { rd_ns: 1_500_000_000, wr_ns: 250_000_000, errors: 2 };
+      const tapdisk = { kind: 'vbd3', format: 'vhd', counters } as const;
+      await host.attachDisk(1, { name: 'xvdb', source: '/srv/b.vhd', ...tapdisk });
+      const qemu = { kind: 'qdisk', format: 'qcow2', counters } as const;
+      await host.attachDisk(1, { name: 'xvdc', source: '/srv/c.qcow2', ...qemu });
+      impatient = connect({ ...host.connectOptions, timeoutMs: 200 });
+      all = await impatient.diskSet({ kinds: ['vbd', 'vbd3', 'qdisk'] });
+      stop = observeDiskSet(provider.getMeter('test'), all);
+    });
+    afterEach(() => {
+      impatient.close();
+    });
+
+    const ofDisk = (metrics: readonly MetricData[], name: string, disk: string) =>
+      ofWeb1(metrics, name)?.flatMap(([value, attributes]) =>
+        (attributes as typeof web1)['system.device'] === disk ? [value] : [],
+      );
+
+    test('has the times and the errors that the backend counts', async () => {
+      const metrics = await collect();
+      expect(metrics.map(({ descriptor: { name, unit } }) => `${name} ${unit}`.trim())).toEqual(
+        expect.arrayContaining(['system.disk.operation_time s', 'xen.disk.io_errors {request}']),
+      );
+      expect(ofWeb1(metrics, 'system.disk.operation_time')).toEqual(
+        ['xvdb', 'xvdc'].flatMap((disk) => [
+          [1.5, { ...web1, 'system.device': disk, 'disk.io.direction': 'read' }],
+          [0.25, { ...web1, 'system.device': disk, 'disk.io.direction': 'write' }],
+        ]),
+      );
+      expect(ofWeb1(metrics, 'xen.disk.io_errors')).toEqual([
+        [2, { ...web1, 'system.device': 'xvdb' }],
+        [2, { ...web1, 'system.device': 'xvdc' }],
+      ]);
+      const monotonic = metrics.filter((it) => 'isMonotonic' in it && it.isMonotonic);
+      expect(monotonic.map(({ descriptor }) => descriptor.name)).toEqual(
+        expect.arrayContaining(['system.disk.operation_time', 'xen.disk.io_errors']),
+      );
+    });
+
+    test('observes up as 0 and no new values for a disk whose QEMU hangs', async () => {
+      await collect();
+      await host.faults.holdQemu(1);
+      await host.io(1, 'xvdb', { reads: 1, readBytes: 512 });
+      await host.io(1, 'xvdc', { reads: 1, readBytes: 512 });
+      const held = await collect();
+      expect(points(held, 'xen.disk.up')?.map(([value]) => value)).toEqual([1, 1, 0, 1]);
+      expect(ofDisk(held, 'system.disk.operations', 'xvdb')).toEqual([1, 0]);
+      expect(ofDisk(held, 'system.disk.operations', 'xvdc')).toEqual([0, 2]);
+      await host.faults.clear();
+      // QEMU is asked again a second after the timeout
+      const isUp = async () => ofDisk(await collect(), 'xen.disk.up', 'xvdc')?.[0] === 1;
+      while (!(await isUp())) await delay(50);
+      expect(ofDisk(await collect(), 'system.disk.operations', 'xvdc')).toEqual([1, 2]);
+    });
+
+    test('observes up as 0 for every disk when the set is closed while QEMU is asked', async () => {
+      await collect();
+      await host.faults.holdQemu(1);
+      const collected = collect();
+      await turn();
+      impatient.close();
+      const metrics = await collected;
+      expect(points(metrics, 'xen.disk.up')?.map(([value]) => value)).toEqual([0, 0, 0, 0]);
+    });
   });
 });
