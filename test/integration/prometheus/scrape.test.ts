@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { addBackingDevice } from '../../support/backing-files';
 import { Exporter } from '../../support/exporter';
 import { ROOT } from '../../support/paths';
 import { PrometheusServer } from '../../support/prometheus';
@@ -42,9 +43,19 @@ describe('Prometheus, scraping two hosts', () => {
         ],
       }),
       SimulatedHost.start({
-        guests: [{ name: 'web1', disks: [{ name: 'xvda', source: '/dev/vg/other' }] }],
+        guests: [
+          { name: 'web1', disks: [{ name: 'xvda', source: '/dev/vg/other' }] },
+          {
+            name: 'mail',
+            disks: [
+              { name: 'xvda', source: '/srv/mail.vhd', kind: 'vbd3', format: 'vhd' },
+              { name: 'xvdb', source: '/srv/mail.qcow2', kind: 'qdisk', format: 'qcow2' },
+            ],
+          },
+        ],
       }),
     ]);
+    addBackingDevice(hosts[1]?.connectOptions.sysfs ?? '', 'vbd-1-51712', {});
     exporters = await Promise.all(
       hosts.map((host) => Exporter.start(host.connectOptions, '--peaks', '10ms')),
     );
@@ -56,7 +67,7 @@ describe('Prometheus, scraping two hosts', () => {
         - job_name: xen-block-stats
           static_configs: [{ targets: ${JSON.stringify(instances)} }]
     `);
-    await prometheus.until('count(xen_block_up == 1)', 4);
+    await prometheus.until('count(xen_block_up == 1)', 6);
   });
   afterAll(async () => {
     await prometheus.stop();
@@ -131,7 +142,7 @@ describe('Prometheus, scraping two hosts', () => {
     expect(disks.map(({ metric, value }) => [metric['instance'], value]).sort()).toEqual(
       [
         [instances[0], 3],
-        [instances[1], 1],
+        [instances[1], 3],
       ].sort(),
     );
     expect(await prometheus.number('max(xen_block_scrape_duration_seconds)')).toBeLessThan(1);
@@ -141,7 +152,7 @@ describe('Prometheus, scraping two hosts', () => {
 
   test('has the rates of a workload, and the results of the recording rules', async () => {
     await hosts[1]?.startWorkload({ intervalMs: 50 });
-    await prometheus.until('count(domain:xen_block_read_bytes:rate5m > bool 0)', 3);
+    await prometheus.until('count(domain:xen_block_read_bytes:rate5m > bool 0)', 4);
     const rate = () =>
       prometheus.number(`rate(xen_block_read_requests_total${labels(1, 'web1', 'xvda')}[2s])`);
     while (!((await rate()) > 10)) await new Promise((wait) => setTimeout(wait, 50));
@@ -149,6 +160,51 @@ describe('Prometheus, scraping two hosts', () => {
     expect(await rate()).toBeLessThan(200);
     await hosts[1]?.stopWorkload();
     await untilScraped(1, 1, 'web1', 'xvda');
+  });
+
+  test('has the latency of each backend', async () => {
+    const io = { reads: 8, readBytes: 4096, readMs: 4, writes: 8, writeBytes: 4096, writeMs: 16 };
+    for (const disk of ['xvda', 'xvdb']) await hosts[1]?.io(2, disk, io);
+    const { sysfs } = hosts[1]?.connectOptions ?? { sysfs: '' };
+    const numbers = { rdIos: 8, rdTimeMs: 16, wrIos: 4, wrTimeMs: 32, ioTimeMs: 40 };
+    addBackingDevice(sysfs, 'vbd-1-51712', numbers);
+    const disk = labels(1, 'web1', 'xvda');
+    await prometheus.until(`xen_block_backing_reads_total${disk}`, 8);
+    expect(await prometheus.number(`xen_block_backing_write_seconds_total${disk}`)).toBe(0.032);
+    expect(await prometheus.number(`xen_block_backing_info${disk}`)).toBe(1);
+    await prometheus.until(`round(1000 * disk:xen_block_backing_read_seconds:mean5m${disk})`, 2);
+    await prometheus.until(`round(1000 * disk:xen_block_backing_write_seconds:mean5m${disk})`, 8);
+
+    // the workload's reads take 0.2 ms and its writes 0.4 ms, these 0.5 and 2 ms
+    for (const name of ['xvda', 'xvdb']) {
+      const { rd_ns = 0n, rd_req = 0n } = (await hosts[1]?.counters(2, name)) ?? {};
+      const mail = labels(1, 'mail', name);
+      await prometheus.until(`xen_block_read_requests_total${mail}`, Number(rd_req));
+      const seconds = await prometheus.number(`xen_block_read_seconds_total${mail}`);
+      expect(seconds).toBe(Number(rd_ns) / 1e9);
+      const mean = await prometheus.number(`disk:xen_block_read_seconds:mean5m${mail}`);
+      expect(mean).toBeGreaterThan(0.0002);
+      expect(mean).toBeLessThan(0.0005);
+    }
+  });
+
+  test('has no counters of a disk whose QEMU hangs, a pending alert, and all of the other disks', async () => {
+    const [xvda, xvdb] = [labels(1, 'mail', 'xvda'), labels(1, 'mail', 'xvdb')];
+    await hosts[1]?.faults.holdQemu(2);
+    await prometheus.until(`xen_block_up${xvdb}`, 0);
+    expect(await prometheus.query(`xen_block_read_seconds_total${xvdb}`)).toEqual([]);
+    expect(await prometheus.number(`xen_block_up${xvda}`)).toBe(1);
+    expect(await prometheus.query(`xen_block_read_seconds_total${xvda}`)).toHaveLength(1);
+    expect(await prometheus.number(`sum(up)`)).toBe(2);
+    const alert = 'ALERTS{alertname="XenBlockQemuNotAnswering", domain="mail"}';
+    await prometheus.until(`count(${alert})`, 1);
+    expect(await prometheus.query('ALERTS{alertname="XenBlockDiskUnreadable"}')).toEqual([]);
+
+    await hosts[1]?.faults.clear();
+    await prometheus.until(`xen_block_up${xvdb}`, 1);
+    await hosts[1]?.io(2, 'xvdb', { reads: 1, readBytes: 512, readMs: 1 });
+    const rdNs = (await hosts[1]?.counters(2, 'xvdb'))?.rd_ns ?? 0n;
+    await prometheus.until(`xen_block_read_seconds_total${xvdb}`, Number(rdNs) / 1e9);
   });
 
   test('has no counters of a disk that cannot be read, and all of the other disks', async () => {
@@ -236,7 +292,7 @@ describe('Prometheus, scraping two hosts', () => {
       const values = await Promise.all(
         variables.map(({ label, selector }) => prometheus.labelValues(label, selector)),
       );
-      expect(values).toEqual([[...instances].sort(), ['db', 'web1']]);
+      expect(values).toEqual([[...instances].sort(), ['db', 'mail', 'web1']]);
     });
   });
 });
