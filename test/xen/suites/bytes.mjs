@@ -57,7 +57,11 @@ describe('bytes', () => {
         flushReq: 1,
         discardReq: 1,
         ooReq: 0,
+        rdTimeNs: 0,
+        wrTimeNs: 0,
+        ioErrors: 0,
       });
+      assert.deepEqual([last.rdTimeNs, last.wrTimeNs, last.ioErrors], [-1, -1, -1]);
       assert.equal(guest.blockStats(name, { sectorSize: 512 }).wrBytes, last.wrBytes);
     });
 
