@@ -1,7 +1,8 @@
 // The functions that suites use in dom0.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { promisify } from 'node:util';
 
 export const PROJECT = '/share/project';
 const require = createRequire(`${PROJECT}/`);
@@ -34,6 +35,9 @@ export const domid = (name) => Number(sh(`xl domid ${name}`));
 /** Runs a command in a guest. */
 export const inGuest = (name, command) =>
   execFileSync('domu', [name, command], { encoding: 'utf8' }).trim();
+
+/** Runs a program without blocking the event loop. Resolves to its output. */
+export const start = async (program, args) => (await promisify(execFile)(program, args)).stdout;
 
 /** Reads a counter from its file in sysfs. */
 export const counter = (domain, devid, file) =>
@@ -70,4 +74,14 @@ export function thrown(call) {
     return `${error.code}: ${error.message}`;
   }
   throw new Error('the call did not throw');
+}
+
+/** Resolves to the error of a rejected promise, as `code: message`. */
+export async function rejected(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return `${error.code}: ${error.message}`;
+  }
+  throw new Error('the promise was not rejected');
 }
