@@ -1,7 +1,7 @@
 // Errors have the messages of libvirt.
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
-import { BIN, connect, domblkstat, sh, thrown, virsh, virshFailure } from './rig.mjs';
+import { BIN, connect, domblkstat, rejected, sh, thrown, virsh, virshFailure } from './rig.mjs';
 
 describe('errors', () => {
   let xen;
@@ -79,12 +79,13 @@ describe('errors', () => {
     assert.equal(xen.domain(0).blockStats('').errs, -1);
   });
 
-  test('a disk that QEMU serves', () => {
+  test('a disk that QEMU serves', async () => {
     const message = libvirtMessage('domblkstat w xvdb');
     assert.equal(message, 'unsupported disk driver qemu');
     assert.ok(
       thrown(() => guest.blockStats('xvdb')).startsWith(`ERR_XEN_UNSUPPORTED_DRIVER: ${message}`),
     );
+    assert.equal((await guest.disk('xvdb').readAsync()).rdBytes, 12288);
   });
 
   /** Returns whether virsh refuses a disk. An empty drive is a qdisk on Xen 4.17, and a loop device on 4.20. */
@@ -97,7 +98,7 @@ describe('errors', () => {
     }
   };
 
-  test('an empty CD-ROM drive is listed, and fails if it fails in virsh', () => {
+  test('an empty CD-ROM drive is listed, and fails if it fails in virsh', async () => {
     const drive = guest.disks().find(({ name }) => name === 'hdc');
     assert.equal(drive.deviceType, 'cdrom');
     if (isRefused('hdc')) {
@@ -105,6 +106,10 @@ describe('errors', () => {
       assert.match(
         thrown(() => guest.blockStats('hdc')),
         /^ERR_XEN_(UNSUPPORTED_DRIVER|STATS_UNAVAILABLE): /,
+      );
+      assert.match(
+        await rejected(guest.disk('hdc').readAsync()),
+        /^ERR_XEN_STATS_UNAVAILABLE: QEMU of domain \d+ does not have disk hdc: .*the drive is empty/,
       );
     } else {
       assert.deepEqual(guest.blockStats('hdc'), domblkstat('w', 'hdc'));
