@@ -69,14 +69,14 @@ std::optional<XenstoreClient::Response> XenstoreClient::Open(Operation operation
     untaken_.response.reset();
     session_.reset();
   }
-  if (session_) {
+  // A client that never watches does without a handle for watches. The first watch needs a session
+  // that has one; the former session stays if the process has no descriptors for it.
+  const bool is_replacement = session_ != nullptr;
+  if (is_replacement) {
     if (session_->IsBusy()) return timed_out;
     if (operation != Operation::kWatch || watches_) return std::nullopt;
-    // It has no handle for watches, which a client that never watches does without.
-    session_->Stop();
-    session_.reset();
   }
-  watches_ = watches_ || operation == Operation::kWatch;
+  const bool watches = watches_ || operation == Operation::kWatch;
   const Libxenstore* library = Libxenstore::Load();
   if (library == nullptr) {
     const bool is_full = errno == EMFILE || errno == ENFILE;
@@ -89,14 +89,21 @@ std::optional<XenstoreClient::Response> XenstoreClient::Open(Operation operation
     variable.emplace(socket_, deadline.MillisecondsLeft());
     if (!variable->is_set()) return timed_out;
   }
-  session_ = Session::Start(*library, socket_.empty(), watches_, changes_, notify_);
-  if (!session_) return Response{Outcome::kConnectFailed, errno};
-  if (variable.has_value() && !session_->WaitUntilOpened(deadline)) {
-    // The thread may read the variable again later, when it is restored: the session is not used.
+  const auto session = Session::Start(*library, socket_.empty(), watches, changes_, notify_);
+  if (!session) return Response{Outcome::kConnectFailed, errno};
+  const bool is_opened =
+      (!variable.has_value() && !is_replacement) || session->WaitUntilOpened(deadline);
+  if (is_replacement) {
+    const int error = session->OpenError();
+    if (error != 0) return Response{Outcome::kConnectFailed, error};
     session_->Stop();
-    return timed_out;
   }
-  return std::nullopt;
+  session_ = session;
+  watches_ = watches;
+  if (is_opened) return std::nullopt;
+  // The thread may read the variable again later, when it is restored: the session is not used.
+  session_->Stop();
+  return timed_out;
 }
 
 }  // namespace xen_block_stats

@@ -62,6 +62,11 @@ bool XenstoreClient::Session::WaitUntilOpened(const Deadline& deadline) {
   return changed_.WaitUntil(lock, deadline, [this] { return is_opened_; });
 }
 
+int XenstoreClient::Session::OpenError() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return open_error_;
+}
+
 bool XenstoreClient::Session::IsBusy() {
   std::lock_guard<std::mutex> lock(mutex_);
   return is_unanswered_ || is_stopping_;
@@ -153,6 +158,7 @@ void XenstoreClient::Session::Run() {
 
   std::unique_lock<std::mutex> lock(mutex_);
   is_opened_ = true;
+  open_error_ = error;
   changed_.Notify();
   while (error == 0 && !is_stopping_) {
     if (is_unanswered_) {

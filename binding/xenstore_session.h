@@ -49,6 +49,8 @@ class XenstoreClient::Session {
   // Waits until libxenstore has opened the connection or has failed to. Returns false if it has
   // done neither by the deadline.
   bool WaitUntilOpened(const Deadline& deadline);
+  // Returns the errno of a connection that could not be opened; 0 if it could, or is not yet open.
+  int OpenError();
   // Returns whether a request is unanswered or the session was stopped.
   bool IsBusy();
   // Returns whether the thread has ended.
@@ -97,6 +99,7 @@ class XenstoreClient::Session {
   Condition changed_;
   std::function<void()> notify_;
   bool is_opened_ = false;
+  int open_error_ = 0;
   bool is_stopping_ = false;
   bool is_abandoned_ = false;
   bool has_ended_ = false;

@@ -124,7 +124,8 @@ export class Query {
   /**
    * Watches nodes. Returns a function that tells, without a request, whether what is read of them
    * afterwards is true: it returns false after any change that xenstored has told, and always if
-   * xenstored refuses a watch, as it does when a driver domain has too many.
+   * there is no watch: xenstored refuses too many of a driver domain, and the first one needs another
+   * connection, for which this process may have no descriptor.
    *
    * @throws {@link XenError} `ERR_XENSTORE_TIMEOUT`; the function: `ERR_XEN_CLOSED`.
    */
@@ -140,13 +141,13 @@ export class Query {
     this.#request('unwatch', paths);
   }
 
-  /** Watches nodes. Returns whether all are watched. The addon counts a refusal as a lost connection. */
+  /** Watches nodes. Returns whether all are watched. For the addon, a refusal is a lost connection. */
   #tryWatch(paths: readonly string[]): boolean {
     try {
       return this.#request('watch', paths).every(Array.isArray);
     } catch (error) {
-      if (error instanceof XenError && error.code === 'ERR_XENSTORE_IO') return false;
-      throw error;
+      if (!(error instanceof XenError) || error.code === 'ERR_XENSTORE_TIMEOUT') throw error;
+      return false; // the next request fails, too, if the connection is gone
     }
   }
 
