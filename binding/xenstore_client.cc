@@ -95,8 +95,8 @@ std::optional<XenstoreClient::Response> XenstoreClient::Open(Operation operation
       (!variable.has_value() && !is_replacement) || session->WaitUntilOpened(deadline);
   if (is_replacement) {
     const int error = session->OpenError();
+    (error == 0 ? session_ : session)->Stop();
     if (error != 0) return Response{Outcome::kConnectFailed, error};
-    session_->Stop();
   }
   session_ = session;
   watches_ = watches;
