@@ -22,7 +22,7 @@ export function drawChart(results: readonly Result[], machine: string): string {
   const length = (ns: number) => (BAR_WIDTH * Math.log(ns / least)) / Math.log(most / least);
   const bars = shown.map(({ name, nanoseconds, floor }, i) => {
     const y = 40 + i * (BAR_HEIGHT + GAP);
-    const isOwn = /^(disk|domain|set)\.|serve/.test(name);
+    const isOwn = /^(await )?(disk|domain|set)\.|serve/.test(name);
     const text = `${(nanoseconds / 1000).toFixed(1)} µs, ${(nanoseconds / floor).toFixed(2)}×`;
     const x = (LABEL_WIDTH + length(floor)).toFixed(1);
     return `  <text x="${LABEL_WIDTH - 8}" y="${y + 13}" text-anchor="end">${escape(name)}</text>

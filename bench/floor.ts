@@ -13,21 +13,26 @@ export interface Ticks {
 /** The number of reads of a disk in a measurement of the mean. */
 const READS = 3000;
 
-/** The floor (floor.c), in a process of its own, which reads the first counters of the first disks. */
+/** The floor (floor.c), in a process of its own, which reads the first counters of the first disks of a backend. */
 export class Floor {
   readonly #stdin;
   readonly #lines: AsyncIterator<string, undefined>;
 
-  /** Starts the program, which opens the counters of this number of disks. */
-  constructor(program: string, devices: string, disks: number) {
-    const child = spawn(program, [devices, String(disks)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  /** Starts the program, which opens the disks that its arguments name: see floor.c. */
+  constructor(
+    program: string,
+    backend: 'blkback' | 'tapdisk' | 'qemu',
+    ...args: (string | number)[]
+  ) {
+    const stdio: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
+    const child = spawn(program, [backend, ...args.map(String)], { stdio });
     this.#stdin = child.stdin;
     this.#lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   }
 
   /** Returns the mean time for one disk, in nanoseconds. */
-  async mean(disks: number, counters: number): Promise<number> {
-    return Number(await this.#run('mean', disks, counters, Math.ceil(READS / disks)));
+  async mean(disks: number, counters: number, reads = READS): Promise<number> {
+    return Number(await this.#run('mean', disks, counters, Math.ceil(reads / disks)));
   }
 
   /** Returns single rounds of reads. */
@@ -52,7 +57,7 @@ export class Floor {
   async #run(...words: (string | number)[]): Promise<string> {
     this.#stdin.write(`${words.join(' ')}\n`);
     const line = await this.#lines.next();
-    if (line.done === true) throw new Error('the floor program could not read the counters');
+    if (line.done === true) throw new Error('the floor program could not read the disks');
     return line.value;
   }
 }

@@ -10,13 +10,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import koffi from 'koffi';
 import { onExit } from 'signal-exit';
-import { DISK_COLUMNS, connect, parseDiskName, type DiskInfo, type DiskSet } from 'xen-block-stats';
+import { DISK_COLUMNS, connect, parseDiskName, type DiskSet } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
 import { RealXenstored } from '../test/support/real-xenstored';
+import { backingRows, qemuRows, tapdiskRows } from './backends';
 import { figures, percentiles, recorders, write, type Results } from './documents';
 import { DiscoveryHost } from './discovery';
 import { Floor } from './floor';
 import { CALLS, latenciesOf, measureCalls } from './latency';
+import { timed, timedAsync, timedOnce, type Row } from './measure';
 import { measureRecorder } from './recorder';
 import { makeLinkedDisks, type LinkedDisk } from '../test/support/linked-disks';
 import { execFileSync } from '../test/support/child-process';
@@ -33,23 +35,10 @@ const RECORDER_ROUNDS = Math.min(ROUNDS, 5);
 const OPEN_FILES = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }));
 
 /** The disks of a large host; fewer if the limit of open files is too low to hold all their files open. */
-const MANY = Math.min(10_000, Math.floor((OPEN_FILES - 2000) / 700) * 100);
+const MANY = Math.min(10_000, Math.floor((OPEN_FILES - 3500) / 700) * 100);
 
 /** The number of disks of the exporter, at least: beyond its descriptor budget it opens files at each read. */
 const SCRAPED = 5000;
-
-/** The least duration of a measurement, in nanoseconds. */
-const SLICE = 20e6;
-
-/** Measures once. Returns nanoseconds for one disk. */
-type Measure = () => Promise<number> | number;
-
-/** A row of the table. */
-interface Row {
-  readonly name: string;
-  readonly floor: Measure;
-  readonly once: Measure;
-}
 
 // all files are here, and are removed however the process ends; its children end with it
 const directory = mkdtempSync(join(tmpdir(), 'xen-bench-'));
@@ -64,13 +53,17 @@ const floorProgram = join(directory, 'floor');
 const floorLibrary = join(directory, 'floor.so');
 const libvirtWay = join(directory, 'libvirt_way');
 const discoveryProgram = join(directory, 'discovery');
+const tapdiskProgram = join(directory, 'tapdisk');
 
 function build(): void {
   const source = (name: string) => join(ROOT, 'bench', name);
-  execFileSync('gcc', ['-O2', '-o', floorProgram, source('floor.c'), '-lpthread']);
-  execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', floorLibrary, source('floor.c')]);
+  const floor = ['floor.c', 'floor_tapdisk.c', 'floor_qemu.c'].map(source);
+  execFileSync('gcc', ['-O2', '-o', floorProgram, ...floor, '-lpthread']);
+  execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', floorLibrary, ...floor]);
   execFileSync('gcc', ['-O2', '-o', libvirtWay, source('libvirt_way.c'), '-lxenstore']);
   execFileSync('gcc', ['-O2', '-o', discoveryProgram, source('discovery.c'), '-lxenstore']);
+  const tapdisk = join(ROOT, 'test/support/tapdisk.c');
+  execFileSync('gcc', ['-O1', '-o', tapdiskProgram, tapdisk]);
 }
 
 function run(program: string, args: (string | number)[], env: NodeJS.ProcessEnv = {}): string {
@@ -79,23 +72,6 @@ function run(program: string, args: (string | number)[], env: NodeJS.ProcessEnv 
     encoding: 'utf8',
     cwd: ROOT,
   });
-}
-
-/** Returns the nanoseconds of a call, in a loop as long as a slice. Shorter loops before it warm up. */
-function timed(call: () => unknown): number {
-  for (let calls = 1; ; calls *= 2) {
-    const start = process.hrtime.bigint();
-    for (let i = 0; i < calls; i++) call();
-    const elapsed = Number(process.hrtime.bigint() - start);
-    if (elapsed > SLICE) return elapsed / calls;
-  }
-}
-
-/** Returns the nanoseconds of one call. */
-function timedOnce(call: () => unknown): number {
-  const start = process.hrtime.bigint();
-  call();
-  return Number(process.hrtime.bigint() - start);
 }
 
 async function main(): Promise<void> {
@@ -124,18 +100,21 @@ async function main(): Promise<void> {
   const host = await SimulatedHost.start();
   await host.write('/local/domain/1/name', 'web1');
   for (const [path, value] of disks.flatMap(({ nodes }) => nodes)) await host.write(path, value);
-  const connectMany = (maxOpenFiles: number) =>
-    connect({ xenstore: host.connectOptions.xenstore, sysfs, timeoutMs: 60_000, maxOpenFiles });
+  const manyOptions = { xenstore: host.connectOptions.xenstore, sysfs, timeoutMs: 60_000 };
+  const connectMany = (maxOpenFiles: number) => connect({ ...manyOptions, maxOpenFiles });
   const exporter = await Exporter.start({ xenstore: host.connectOptions.xenstore, sysfs });
 
-  const floor = new Floor(floorProgram, devices, MANY);
+  const floor = new Floor(floorProgram, 'blkback', devices, MANY);
   const floorOf = (counters: number, count: number) => () => floor.mean(count, counters);
   const [floor7, floor6, floor5] = [floorOf(7, 1), floorOf(6, 1), floorOf(5, 1)];
   const [floor16, floor100, floorMany] = [floorOf(7, 16), floorOf(7, 100), floorOf(7, MANY)];
-  const setOf = async (count: number, counters = DISK_COLUMNS, maxOpenFiles = OPEN_FILES) => {
+  /** Returns the filter of the first disks. */
+  const firstOf = (count: number) => {
     const last = parseDiskName(disks[count - 1]?.name ?? '');
-    const filter = ({ devid }: DiskInfo) => devid <= last;
-    const set = await connectMany(maxOpenFiles).diskSet({ filter, counters });
+    return ({ devid }: { readonly devid: number }) => devid <= last;
+  };
+  const setOf = async (count: number, counters = DISK_COLUMNS, maxOpenFiles = OPEN_FILES) => {
+    const set = await connectMany(maxOpenFiles).diskSet({ filter: firstOf(count), counters });
     if (set.disks.length !== count) {
       throw new Error(`${set.disks.length} disks instead of ${count}`);
     }
@@ -148,6 +127,15 @@ async function main(): Promise<void> {
   const sampleMany = sampler(await setOf(MANY));
   const sampleBeyond = sampler(await setOf(100, DISK_COLUMNS, 0));
   const recorded = await setOf(50);
+  const ofTapdisk = await tapdiskRows(floorProgram, tapdiskProgram);
+  const ofQemu = await qemuRows(floorProgram);
+  const ofBacking = await backingRows(floorProgram, {
+    connectOptions: { ...manyOptions, maxOpenFiles: OPEN_FILES },
+    ...{ sysfs, devices, filter: firstOf(100) },
+    statistics: disks.slice(0, 100).map((it) => it.statistics),
+  });
+  const omissions = [ofQemu, ofBacking].flatMap(({ omission }) => omission ?? []);
+  for (const omission of omissions) console.error(omission);
   const listed = await DiscoveryHost.start(discoveryProgram, directory, 500);
   const watched = await DiscoveryHost.start(discoveryProgram, directory, 1000);
   const inNewProcess = (program: string) => () =>
@@ -214,6 +202,9 @@ async function main(): Promise<void> {
       floor: floor100,
       once: () => timed(sampleBeyond) / 100,
     },
+    ...ofBacking.rows,
+    ...ofTapdisk,
+    ...ofQemu.rows,
     {
       name: `a scrape of serve, ${disks.length} disks`,
       floor: floorMany,
@@ -256,13 +247,11 @@ async function main(): Promise<void> {
     {
       name: 'fs.promises.readFile of each file',
       floor: floor7,
-      once: async () => {
-        const start = process.hrtime.bigint();
-        for (let i = 0; i < 20; i++) {
-          (await Promise.all(files.map((path) => promises.readFile(path, 'utf8')))).map(Number);
-        }
-        return Number(process.hrtime.bigint() - start) / 20;
-      },
+      once: () =>
+        timedAsync(async () => {
+          const texts = await Promise.all(files.map((path) => promises.readFile(path, 'utf8')));
+          return texts.map(Number);
+        }, 20),
     },
     {
       name: 'libvirt’s way, in C',
@@ -343,7 +332,7 @@ async function main(): Promise<void> {
   };
   const block = `${median(watched.blocksMs).toFixed(1)} ms, in the worst round ${Math.max(...watched.blocksMs).toFixed(1)} ms`;
   console.log(`${figures(results)}\n\n${percentiles(results)}\n\n${recorders(results)}\n
-the event loop's longest block while a set of ${watched.disks} disks was made: ${block}`);
+${omissions.map((it) => `${it}\n`).join('')}the event loop's longest block while a set of ${watched.disks} disks was made: ${block}`);
   if (options.write === true) write(ROOT, results);
   process.exit();
 }
