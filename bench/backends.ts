@@ -1,6 +1,5 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { onExit } from 'signal-exit';
 import { connect, parseDiskName, type ConnectOptions, type DiskSet } from 'xen-block-stats';
 import { diskName } from '../lib/disk-name';
 import {
@@ -82,13 +81,13 @@ function checkSample(set: DiskSet, count: number): void {
  * Returns the rows of disks of tapdisk.
  *
  * @param program - the compiled test/support/tapdisk.c.
+ * @param shm - the directory of the statistics.
  */
-export async function tapdiskRows(floorProgram: string, program: string): Promise<Row[]> {
-  // tapdisk's files are in a tmpfs
-  const shm = mkdtempSync('/dev/shm/xen-bench-');
-  onExit(() => {
-    rmSync(shm, { recursive: true, force: true });
-  });
+export async function tapdiskRows(
+  floorProgram: string,
+  program: string,
+  shm: string,
+): Promise<Row[]> {
   const disks = disksOf(TAPDISKS, 'vbd3');
   const devids = disks.map(({ name }) => parseDiskName(name));
   const tapdisks = await Promise.all(

@@ -43,8 +43,10 @@ const SCRAPED = 5000;
 // all files are here, and are removed however the process ends; its children end with it
 const directory = mkdtempSync(join(tmpdir(), 'xen-bench-'));
 process.env['TMPDIR'] = directory;
+// those of tapdisk are in a tmpfs, as on a real host
+const shm = mkdtempSync('/dev/shm/xen-bench-');
 onExit(() => {
-  rmSync(directory, { recursive: true, force: true });
+  for (const it of [directory, shm]) rmSync(it, { recursive: true, force: true });
 });
 
 const sysfs = join(directory, 'sys');
@@ -127,7 +129,7 @@ async function main(): Promise<void> {
   const sampleMany = sampler(await setOf(MANY));
   const sampleBeyond = sampler(await setOf(100, DISK_COLUMNS, 0));
   const recorded = await setOf(50);
-  const ofTapdisk = await tapdiskRows(floorProgram, tapdiskProgram);
+  const ofTapdisk = await tapdiskRows(floorProgram, tapdiskProgram, shm);
   const ofQemu = await qemuRows(floorProgram);
   const ofBacking = await backingRows(floorProgram, {
     connectOptions: { ...manyOptions, maxOpenFiles: OPEN_FILES },

@@ -218,7 +218,7 @@ class HostFiles {
     // Before there are files, because a signal can come at any moment. The signal ends the process as it would
     // without this: signal-exit raises it again.
     this.#unregister = onExit(() => {
-      this.remove();
+      this.#removeFiles();
     });
     try {
       const root = createDirectory(directory);
@@ -245,13 +245,18 @@ class HostFiles {
   }
 
   remove(): void {
+    this.#removeFiles();
+    this.#unregister();
+  }
+
+  /** At the exit nothing is unregistered: signal-exit would skip its next listener. */
+  #removeFiles(): void {
     for (const path of this.#created.filter(existsSync)) {
       // renamed first: the worker thread may still create files below the path
       const removed = `${path}.removed`;
       renameSync(path, removed);
       rmSync(removed, { recursive: true });
     }
-    this.#unregister();
   }
 }
 

@@ -269,6 +269,23 @@ describe('a host', () => {
     },
   );
 
+  test('leaves no files of two hosts that run when the program ends', () => {
+    const program = `
+      const { SimulatedHost } = require('xen-block-stats/simulator');
+      (async () => {
+        const hosts = [await SimulatedHost.start(), await SimulatedHost.start()];
+        console.log(hosts.map(({ connectOptions: { sysfs } }) => sysfs).join());
+        process.exit();
+      })();`;
+    const { stdout } = spawnSync(process.execPath, ['-e', program], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    const directories = stdout.trim().split(',');
+    expect(directories).toHaveLength(2);
+    expect(directories.filter(existsSync)).toEqual([]);
+  });
+
   test('leaves no files when a signal ends the program while it starts', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'xen-block-stats-'));
     const guests = Array.from({ length: 500 }, (_, i) => ({
