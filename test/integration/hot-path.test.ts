@@ -146,6 +146,8 @@ describe('a read of an open disk', () => {
       driver,
       'test/integration/read_driver.cc',
       'binding/vbd_statistics.cc',
+      'binding/tapdisk_statistics.cc',
+      'binding/disk_statistics.cc',
       'binding/vbd_pool.cc',
       'binding/descriptor_reserve.cc',
       'binding/thread.cc',

@@ -9,9 +9,9 @@ using namespace xen_block_stats;
 
 int main(int argc, char** argv) {
   if (argc != 5) return 2;
-  VbdPool pool(argv[1], 100);
+  VbdPool pool(argv[1], "", 100);
   const auto vbd = pool.Open(
-      {static_cast<uint32_t>(std::atoi(argv[2])), static_cast<uint32_t>(std::atoi(argv[3]))});
+      {static_cast<uint32_t>(std::atoi(argv[2])), static_cast<uint32_t>(std::atoi(argv[3])), 0});
   if (!vbd->is_open()) return 1;
   double row[kColumns];
   const int reads = std::atoi(argv[4]);

@@ -34,8 +34,8 @@ export function registerDiskSet(
 ): () => void {
   const { names } = checkOptions(options);
   const readings = new Readings(set);
-  const ofDisks = diskFamilies(names, set);
-  const families = [...ofDisks, ...hostFamilies(names, set)];
+  const ofDisks = diskFamilies(names, set.hasBacking);
+  const families = [...ofDisks, ...hostFamilies(names, set.hasBacking)];
   const labels = new Map(ofDisks.map((family) => [family.labels, new DiskLabels(family.labels)]));
 
   const samples = (family: DiskFamily | HostFamily, reading: Reading): readonly Sample[] => {

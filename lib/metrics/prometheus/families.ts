@@ -1,5 +1,4 @@
 import { Column, ROW_LENGTH } from '../../native';
-import type { DiskSet } from '../../sampling/disk-set';
 import { readVersion } from '../../version';
 import type { DiskInfo } from '../../xenstore/disks';
 import type { MakeLabels } from '../disk-labels';
@@ -231,12 +230,12 @@ const LIBVIRT_UP: HostFamily = {
 };
 
 /** Returns the families of the disks of a set. */
-export function diskFamilies(names: MetricNames, { hasBacking }: DiskSet): readonly DiskFamily[] {
+export function diskFamilies(names: MetricNames, hasBacking: boolean): readonly DiskFamily[] {
   return [...(names === 'libvirt' ? LIBVIRT : XEN), ...BOTH, ...(hasBacking ? BACKING : [])];
 }
 
 /** Returns the other families. The last one is the duration of the scrape, to include the others. */
-export function hostFamilies(names: MetricNames, { hasBacking }: DiskSet): readonly HostFamily[] {
+export function hostFamilies(names: MetricNames, hasBacking: boolean): readonly HostFamily[] {
   const backing = hasBacking ? [BACKING_INFO] : [];
   return [...backing, ...(names === 'libvirt' ? [LIBVIRT_UP] : []), ...HOST];
 }

@@ -33,8 +33,8 @@ export class MetricsText {
   constructor(set: DiskSet, options: MetricsOptions = {}) {
     const { names } = checkOptions(options);
     this.#readings = new Readings(set);
-    this.#disks = diskFamilies(names, set).map(encode);
-    this.#host = hostFamilies(names, set).map(encode);
+    this.#disks = diskFamilies(names, set.hasBacking).map(encode);
+    this.#host = hostFamilies(names, set.hasBacking).map(encode);
     for (const { labels } of this.#disks) {
       if (this.#labels.has(labels)) continue;
       this.#labels.set(
