@@ -3,6 +3,15 @@
 
 #include <new>
 
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+
+// Keeps other libcs from loading the binary, which has no other symbol of glibc alone.
+__attribute__((used)) static const auto needs_glibc = &gnu_get_libc_version;
+#endif
+
+#if defined(__GLIBC__) && defined(__GLIBCXX__)  // musl and libc++ are linked as they are
+
 // Whether the process has one thread only, so that std::shared_ptr needs no atomic operations
 // (glibc 2.32). Always false here.
 extern "C" __attribute__((visibility("hidden"))) char __libc_single_threaded;
@@ -16,3 +25,5 @@ __attribute__((visibility("hidden"))) void __throw_bad_array_new_length() {
 }
 
 }  // namespace std
+
+#endif

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdint>
+
+#include "statx.h"
 
 namespace xen_block_stats {
 
@@ -26,7 +27,7 @@ using FileIdentity = std::array<uint64_t, 5>;
 // Gets the identity of an open file. Returns 0 or an errno.
 inline int IdentifyFile(int descriptor, FileIdentity* identity) {
   struct statx status;  // fstat would need glibc 2.33
-  if (statx(descriptor, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0) return errno;
+  if (Statx(descriptor, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0) return errno;
   // sysfs has no time of birth and never uses an inode number twice. Other file systems reuse inode
   // numbers, and have a time of birth.
   if ((status.stx_mask & STATX_BTIME) == 0) status.stx_btime = {};

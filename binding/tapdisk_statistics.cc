@@ -3,13 +3,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <limits>
+
+#include "statx.h"
 
 namespace xen_block_stats {
 namespace {
@@ -75,7 +76,7 @@ bool HasEnded(int process) {
 // ask the server of a network file system, which may hang: tapdisk's images may be there.
 bool Identify(int directory, const char* path, int flags, struct statx* status) {
   constexpr unsigned kFields = STATX_TYPE | STATX_INO | STATX_NLINK;
-  return statx(directory, path, flags | AT_STATX_DONT_SYNC, kFields, status) == 0;
+  return Statx(directory, path, flags | AT_STATX_DONT_SYNC, kFields, status) == 0;
 }
 
 bool IsSameFile(const struct statx& a, const struct statx& b) {
