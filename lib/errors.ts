@@ -10,7 +10,7 @@ import { inspect } from 'node:util';
  * | `ERR_XEN_INVALID_DISK` | the domain has no such disk, or the disk name is invalid |
  * | `ERR_XEN_UNSUPPORTED_DRIVER` | the disk is served by a driver or a domain that the call cannot read |
  * | `ERR_XEN_UNSUPPORTED_FORMAT` | the disk is served by blkback, but is not raw |
- * | `ERR_XEN_UNSUPPORTED_PLATFORM` | the platform is not Linux |
+ * | `ERR_XEN_UNSUPPORTED_PLATFORM` | the package has no binary for this machine, or it cannot be loaded |
  * | `ERR_XEN_UNSUPPORTED_FLAGS` | `flags` has a flag that the call does not support |
  * | `ERR_XEN_STATS_UNAVAILABLE` | the kernel, tapdisk or QEMU has no statistics of the disk, or they cannot be read |
  * | `ERR_XEN_NO_LIBXENSTORE` | libxenstore is not installed on this machine |

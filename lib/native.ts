@@ -1,6 +1,4 @@
-import { join } from 'node:path';
-import load from 'node-gyp-build';
-import { XenError } from './errors';
+import { loadAddon } from './addon';
 
 /** An encoded reason why the counters of a vbd were not read, or 0: see {@link decodeFailure}. */
 export type VbdFailure = number;
@@ -260,17 +258,9 @@ let native: Native | undefined;
 /**
  * Loads the addon when it is first needed, so that disk names can be parsed on every platform.
  *
- * @throws {@link XenError} `ERR_XEN_UNSUPPORTED_PLATFORM` if the platform is not Linux.
+ * @throws {@link XenError} `ERR_XEN_UNSUPPORTED_PLATFORM` if this machine cannot load it.
  */
 export function loadNative(): Native {
-  if (native === undefined) {
-    if (process.platform !== 'linux') {
-      throw new XenError(
-        'ERR_XEN_UNSUPPORTED_PLATFORM',
-        `platform unsupported: ${process.platform} (the statistics are in Linux's sysfs)`,
-      );
-    }
-    native = load(join(__dirname, '..')) as Native;
-  }
+  native ??= loadAddon() as Native;
   return native;
 }

@@ -22,6 +22,7 @@ const LAYERS = [
   ['libvirt/'],
   ['options.ts'],
   ['native.ts', 'disk-name.ts', 'inspect.ts'],
+  ['addon.ts'],
   ['errors.ts', 'version.ts'],
 ];
 
