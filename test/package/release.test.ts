@@ -27,6 +27,11 @@ function write(path: string, content: string | Buffer): void {
   writeFileSync(at(path), content);
 }
 
+function editJson(path: string, change: (content: Record<string, unknown>) => object): void {
+  const content = JSON.parse(readFileSync(at(path), 'utf8')) as Record<string, unknown>;
+  write(path, JSON.stringify(change(content), null, 2));
+}
+
 /** Replaces text in a file of the repository, and commits it. */
 function edit(path: string, from: string | RegExp, to: string): void {
   const text = readFileSync(at(path), 'utf8');
@@ -64,12 +69,21 @@ beforeAll(() => {
   for (const arch of ['x64', 'arm64'] as const) {
     for (const libc of ['glibc', 'musl']) writeBinary(arch, libc);
   }
-  write('.gitignore', `${readFileSync(at('.gitignore'), 'utf8')}/build\n`);
   write('CHANGELOG.md', '# Changelog\n\n## 1.2.3 - 2026-01-31\n\n- A change.\n\n## 1.2.2\n');
-  for (const path of ['package.json', 'package-lock.json']) {
-    write(path, readFileSync(at(path), 'utf8').replaceAll(/("version": )"0\.1\.0"/g, '$1"1.2.3"'));
-  }
-  write('package.json', readFileSync(at('package.json'), 'utf8').replaceAll('OWNER', 'someone'));
+  const address = 'https://github.com/someone/xen-block-stats';
+  editJson('package.json', (manifest) => ({
+    ...manifest,
+    version: '1.2.3',
+    author: 'someone',
+    bugs: `${address}/issues`,
+    homepage: address,
+    repository: { type: 'git', url: `git+${address}.git` },
+  }));
+  editJson('package-lock.json', ({ packages, ...lock }) => {
+    const { '': root, ...others } = packages as Record<string, object>;
+    const packagesOf = { '': { ...root, version: '1.2.3' }, ...others };
+    return { ...lock, version: '1.2.3', packages: packagesOf };
+  });
   git('init', '--quiet', '--initial-branch', 'main');
   git('add', '.');
   git('commit', '--quiet', '--message', 'Make a release');
@@ -196,7 +210,11 @@ describe('script/release', () => {
     write('script/test', test);
     write('script/reproduce', '#!/bin/sh\n');
     write('script/sbom.cjs', 'console.log("{}");');
-    edit('package.json', /"scripts": {/, '$& "test:platforms": "true",');
+    editJson('package.json', (manifest) => ({
+      ...manifest,
+      scripts: { 'test:platforms': 'true' },
+    }));
+    git('commit', '--all', '--quiet', '--message', 'Replace the tests');
     git('tag', '--force', 'replaced');
   }
 
