@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "backing_statistics.h"
+#include "deadline.h"
 #include "js_backing_device.h"
 #include "js_recorder.h"
 #include "js_vbd.h"
@@ -23,6 +24,11 @@ Napi::Value OpenFilesLimit(const Napi::CallbackInfo& info) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   return Napi::Number::New(info.Env(), static_cast<double>(limit.rlim_cur));
+}
+
+// Returns the time of CLOCK_MONOTONIC, in nanoseconds, as a bigint.
+Napi::Value MonotonicTime(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), Deadline::NowNanoseconds());
 }
 
 // Converts names to a JavaScript array of strings.
@@ -43,6 +49,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["counterFiles"] = ToValue(env, CounterFiles());
   exports["backingColumns"] = ToValue(env, BackingColumnNames());
   exports["columns"] = ToValue(env, ColumnNames());
+  exports["monotonicTime"] = Napi::Function::New<MonotonicTime>(env, "monotonicTime");
   exports["openFilesLimit"] = Napi::Function::New<OpenFilesLimit>(env, "openFilesLimit");
   return exports;
 }

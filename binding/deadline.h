@@ -11,7 +11,7 @@
 
 namespace xen_block_stats {
 
-// A point in time on CLOCK_MONOTONIC, the clock of process.hrtime().
+// A point in time on CLOCK_MONOTONIC.
 struct Deadline {
   timespec time;
 

@@ -3,7 +3,7 @@ import type { Native, VbdPool } from './native';
 
 /** The statistics of a domain's disks at one time (backends/qemu.ts). */
 export interface DiskAnswer {
-  /** In nanoseconds on the clock of `process.hrtime`. */
+  /** The time of CLOCK_MONOTONIC, in nanoseconds. */
   readonly timestamp: bigint;
   /** Fills the row of a disk. Returns false, and writes nothing, if there is no such disk. */
   fill(

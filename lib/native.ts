@@ -58,8 +58,7 @@ export interface VbdSet {
    * Reads all rows.
    *
    * @param failures - receives a {@link VbdFailure} for each row.
-   * @param clock - receives the times of this sample and of the previous one, in nanoseconds on the clock
-   * of `process.hrtime`.
+   * @param clock - receives the {@link monotonicTime} of this sample and of the previous one.
    * @returns how many rows failed; -1 if an array is too short, in which case nothing was read.
    */
   sample(values: Float64Array | BigInt64Array, failures: Uint32Array, clock: BigInt64Array): number;
@@ -71,7 +70,7 @@ export interface VbdSet {
 export interface RecordedRun {
   /** What `VbdSet.assign` returned for the rows; 0 before its first call. */
   readonly generation: number;
-  /** The time of each frame, in nanoseconds on the clock of `process.hrtime`. */
+  /** The {@link monotonicTime} of each frame. */
   readonly timestamps: BigInt64Array<ArrayBuffer>;
   /** The frames, one after the other, each of a row for each vbd. */
   readonly values: Float64Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>;
@@ -127,7 +126,7 @@ export interface NativeXenstoreClient {
   /**
    * Requests an operation for each path, and waits for the response until the deadline.
    *
-   * @param deadlineMs - in milliseconds on the clock of `process.hrtime`.
+   * @param deadlineMs - the {@link monotonicTime}, in milliseconds.
    */
   request(
     operation: Operation,
@@ -178,6 +177,8 @@ export interface Native {
   readonly columns: readonly string[];
   /** The keys of {@link BackingColumn}, in its order. */
   readonly backingColumns: readonly string[];
+  /** Returns the time of CLOCK_MONOTONIC, in nanoseconds. */
+  monotonicTime(): bigint;
   /** Returns how many descriptors this process may have open (`RLIMIT_NOFILE`). */
   openFilesLimit(): number;
 }
@@ -263,4 +264,12 @@ let native: Native | undefined;
 export function loadNative(): Native {
   native ??= loadAddon() as Native;
   return native;
+}
+
+/**
+ * Returns the time of CLOCK_MONOTONIC, in nanoseconds. In Node.js, that is the clock of `process.hrtime`. In
+ * Bun and Deno, `process.hrtime` begins with the process.
+ */
+export function monotonicTime(): bigint {
+  return loadNative().monotonicTime();
 }

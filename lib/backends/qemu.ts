@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { XenError } from '../errors';
-import { Column } from '../native';
+import { Column, monotonicTime } from '../native';
 import type { DiskInfo } from '../xenstore/disks';
 import { QemuQuery, connectError, readError, type Monitor } from './qemu-query';
 import { isJsonObject, type BlockStats, type JsonObject } from './qmp';
@@ -78,8 +78,8 @@ export class QemuMonitors {
 
 /** The answer of a domain's QEMU: the statistics of all its disks at one time. */
 export class QemuAnswer {
-  /** When the answer arrived, in nanoseconds on the clock of `process.hrtime`. */
-  readonly timestamp = process.hrtime.bigint();
+  /** The {@link monotonicTime} when the answer arrived. */
+  readonly timestamp = monotonicTime();
   readonly #monitor: Monitor;
   readonly #stats: readonly BlockStats[];
 

@@ -191,13 +191,13 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     return this.#generation;
   }
 
-  /** The time of the last sample, in nanoseconds on the clock of `process.hrtime.bigint()`; 0 before the first. */
+  /** The time of the last sample, in nanoseconds on CLOCK_MONOTONIC (`process.hrtime` of Node.js); 0 before the first. */
   get timestamp(): bigint {
     return this.#clock[0] ?? 0n;
   }
 
   /**
-   * The time of each row's numbers, in nanoseconds on the clock of `process.hrtime.bigint()`: that of the
+   * The time of each row's numbers, in nanoseconds on CLOCK_MONOTONIC (`process.hrtime` of Node.js): that of the
    * sample; for a disk of QEMU that of its last answer, 0 without one. A new array with each access.
    */
   get timestamps(): BigInt64Array {

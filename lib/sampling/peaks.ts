@@ -8,7 +8,7 @@ import type { RecordedSamples } from './recorder';
 export interface Peak {
   /** The increase of the counter a second. */
   readonly perSecond: number;
-  /** The time at which the window began, in nanoseconds on the clock of `process.hrtime.bigint()`. */
+  /** The time at which the window began, in nanoseconds on CLOCK_MONOTONIC (`process.hrtime` of Node.js). */
   readonly timestamp: bigint;
 }
 

@@ -1,7 +1,7 @@
 import { noNodeError } from '../backends/statistics-error';
 import { XenError } from '../errors';
 import type { DiskAnswer, Host } from '../host';
-import { Column, ROW_LENGTH } from '../native';
+import { Column, ROW_LENGTH, monotonicTime } from '../native';
 import type { DiskInfo } from '../xenstore/disks';
 
 /** A disk of QEMU, and its row in the set. */
@@ -82,7 +82,7 @@ export class QemuRows {
   /** Fills the rows from the last answers, or with -1. Returns the errors. */
   fill(values: Float64Array | BigInt64Array): ReadonlyMap<DiskInfo, XenError> {
     const errors = new Map<DiskInfo, XenError>();
-    const now = process.hrtime.bigint();
+    const now = monotonicTime();
     for (const row of this.#rows) {
       row.beforeLast = row.last;
       row.last = 0n;

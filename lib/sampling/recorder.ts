@@ -25,7 +25,7 @@ export interface RecordedSamples<N extends number | bigint = number> {
   readonly disks: readonly DiskInfo[];
   /** The names of the columns of a row. */
   readonly columns: readonly (keyof DiskStats)[];
-  /** The time of each sample, in nanoseconds on the clock of `process.hrtime.bigint()`. */
+  /** The time of each sample, in nanoseconds on CLOCK_MONOTONIC (`process.hrtime` of Node.js). */
   readonly timestamps: BigInt64Array;
   /** The samples. The caller owns the array. */
   readonly values: SetValues<N>;

@@ -2,7 +2,13 @@ import { constants } from 'node:os';
 import { debuglog, getSystemErrorName } from 'node:util';
 import { XenError } from '../errors';
 import type { Host } from '../host';
-import type { Answer, NativeXenstoreClient, Operation, XenstoreFailure } from '../native';
+import {
+  monotonicTime,
+  type Answer,
+  type NativeXenstoreClient,
+  type Operation,
+  type XenstoreFailure,
+} from '../native';
 
 /** The value of a node: a string; null if xenstored refuses the request; undefined if the node does not exist. */
 export type NodeText = string | null | undefined;
@@ -80,13 +86,13 @@ export class XenstoreClient {
 export class Query {
   readonly #client: XenstoreClient;
   readonly #settings: Settings;
-  /** In milliseconds on the clock of `process.hrtime`. */
+  /** The {@link monotonicTime}, in milliseconds. */
   readonly #deadlineMs: number;
 
   constructor(client: XenstoreClient, settings: Settings) {
     this.#client = client;
     this.#settings = settings;
-    this.#deadlineMs = Number(process.hrtime.bigint()) / 1e6 + settings.timeoutMs;
+    this.#deadlineMs = Number(monotonicTime()) / 1e6 + settings.timeoutMs;
   }
 
   /**

@@ -99,6 +99,12 @@ describe('a connection', () => {
     expect(() => xen.domains()).toThrow(error('ERR_XEN_CLOSED'));
   });
 
+  test('keeps its timeouts where the clock of process.hrtime begins with the process, as in Bun', () => {
+    jest.spyOn(process.hrtime, 'bigint').mockReturnValue(1n);
+    expect(xen.domain('web1').blockStats('xvda').rdReq).toBe(5);
+    jest.restoreAllMocks();
+  });
+
   test('closes its descriptors when it is closed', () => {
     const descriptors = () => readdirSync('/proc/self/fd').length;
     xen.close();

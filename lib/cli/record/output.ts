@@ -1,5 +1,6 @@
 import type { DiskInfo, DiskPeaks, RecordedSamples } from '../..';
 import { DISK_COLUMNS } from '../../disk';
+import { monotonicTime } from '../../native';
 import { PeakFinder } from '../../sampling/peaks';
 import { ratesBetween } from '../../sampling/rates';
 import { toFigures } from '../rates/figures';
@@ -219,7 +220,7 @@ class PeaksOutput implements Output {
 class SampleClock {
   #first: bigint | undefined;
   /** The time of day at 0 on the clock of samples, in nanoseconds. */
-  readonly #epoch = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+  readonly #epoch = BigInt(Date.now()) * 1_000_000n - monotonicTime();
 
   start(timestamp: bigint): bigint {
     this.#first ??= timestamp;
