@@ -70,8 +70,8 @@ export class DomainDisks implements DiskOwner {
   }
 
   /**
-   * Opens all disks, for libvirt's calls. Those that cannot be opened are in `skipped`. From the second time on the disks are
-   * watched: a process that needs them once does not pay for it.
+   * Opens all disks, for libvirt's calls. Those that cannot be opened are in `skipped`. From the second time
+   * on the disks are watched: a process that needs them once does not pay for it.
    */
   openAll(query: Query): { disks: readonly Disk[]; skipped: SkippedDisk[] } {
     const isUnchanged = this.#all && this.#nodes.watch(query);
@@ -82,7 +82,8 @@ export class DomainDisks implements DiskOwner {
       return isHeld ? [held] : [];
     });
     const rest = locations.filter(({ devid }) => !disks.some((disk) => disk.devid === devid));
-    const opened = new Map(rest.map((it) => [it.devid, this.#openStatistics(query, it)]));
+    const vbds = rest.filter(({ kind }) => kind === 'vbd');
+    const opened = new Map(vbds.map((it) => [it.devid, this.#openStatistics(query, it)]));
     const skipped: SkippedDisk[] = [];
     try {
       for (const info of this.#nodes.describe(query, rest)) {
