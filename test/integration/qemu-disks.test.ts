@@ -174,7 +174,7 @@ describeQemu('with a guest of QEMU', () => {
     });
 
     test('keeps the last answer of a QEMU that hangs until it is too old, and samples the others', async () => {
-      const set = await xen.diskSet({ kinds: KINDS, maxAgeMs: 300, bigint: true });
+      const set = await xen.diskSet({ kinds: KINDS, maxAgeMs: 1500, bigint: true });
       await set.sampleAsync();
       expect(set.values.at(0)).toBe(0n);
       qemu.signal('SIGSTOP');
@@ -197,7 +197,7 @@ describeQemu('with a guest of QEMU', () => {
         set.sample();
       }
       expect([...set.errors.values()][0]?.message).toMatch(
-        /^QEMU of domain 1 was asked 0\.\d s ago: call sampleAsync\(\) \(disk xvda\)$/,
+        /^QEMU of domain 1 was asked \d+\.\d s ago: call sampleAsync\(\) \(disk xvda\)$/,
       );
     });
 
