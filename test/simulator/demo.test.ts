@@ -98,12 +98,13 @@ describe('demo', () => {
   });
 
   test('passes signals on to its command', async () => {
-    const traps = SIGNALS.map((signal) => `trap 'echo ${signal}' ${signal}`).join('; ');
-    const script = `${traps}; echo ready; for ((i = 0; i < 1000; i++)); do sleep 0.05; done; exit 1`;
-    const { child, lines, ended } = start([
-      ...['demo', '--', 'bash', '-c'],
-      script.replace("'echo SIGPWR'", "'echo SIGPWR; exit 3'"),
-    ]);
+    // not bash: between fork and exec, its child can run a trap, too
+    const program = `
+      for (const signal of ${JSON.stringify(SIGNALS)}) process.on(signal, () => console.log(signal));
+      process.on('SIGPWR', () => process.exit(3));
+      setTimeout(() => process.exit(1), 50_000);
+      console.log('ready');`;
+    const { child, lines, ended } = start(['demo', '--', process.execPath, '-e', program]);
     expect((await lines.next()).value).toBe('ready');
     for (const signal of SIGNALS) {
       child.kill(signal);

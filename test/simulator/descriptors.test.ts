@@ -21,13 +21,15 @@ describe('the descriptors of disks', () => {
     xen = connect(host.connectOptions);
     web = xen.domain('web1');
     web.disk('xvda');
-    expect(countOpenStatistics()).toBe(7);
+    expect(countOpen()).toBe(7);
   });
   afterEach(async () => {
     xen.close();
-    expect(countOpenStatistics()).toBe(0);
+    expect(countOpen()).toBe(0);
     await host.stop();
   });
+
+  const countOpen = () => countOpenStatistics(host.connectOptions.sysfs);
 
   /** Replaces the domain by another one with the same domid. */
   async function replaceDomain(): Promise<void> {
@@ -42,17 +44,17 @@ describe('the descriptors of disks', () => {
     const file = join(device, 'statistics/rd_req');
     overwriteCounter(file, 'rubbish\n');
     expect(() => disk.read()).toThrow(error('ERR_XEN_STATS_UNAVAILABLE'));
-    expect(countOpenStatistics()).toBe(0);
+    expect(countOpen()).toBe(0);
     overwriteCounter(file, '5\n');
     expect(disk.read().rdReq).toBe(5);
-    expect(countOpenStatistics()).toBe(7);
+    expect(countOpen()).toBe(7);
   });
 
   test('are closed when the disk has been detached', async () => {
     const disk = web.disk('xvda');
     await host.detachDisk(1, 'xvda');
     expect(() => disk.read()).toThrow(error('ERR_XEN_INVALID_DISK'));
-    expect(countOpenStatistics()).toBe(0);
+    expect(countOpen()).toBe(0);
   });
 
   test('are closed when another disk has the name', async () => {
@@ -61,12 +63,12 @@ describe('the descriptors of disks', () => {
     await host.attachDisk(1, { name: 'xvda', source: '/dev/vg/b' });
     // another spelling, by which the former disk was not opened
     web.disk('51712');
-    expect(countOpenStatistics()).toBe(7);
+    expect(countOpen()).toBe(7);
     await host.detachDisk(1, 'xvda');
     await host.attachDisk(1, ROOT_DISK);
     disk.read();
     expect(web.disk('51712')).toBe(disk);
-    expect(countOpenStatistics()).toBe(7);
+    expect(countOpen()).toBe(7);
   });
 
   test.each(['vhd', 'qcow2'] as const)(
@@ -78,7 +80,7 @@ describe('the descriptors of disks', () => {
       expect(web.blockStats('', { partial: true }).skipped).toEqual([
         { disk: 'xvdb', error: unsupported },
       ]);
-      expect(countOpenStatistics()).toBe(7);
+      expect(countOpen()).toBe(7);
     },
   );
 
@@ -94,7 +96,7 @@ describe('the descriptors of disks', () => {
     } catch {
       // most of them say that the domain has ended
     }
-    expect(countOpenStatistics()).toBe(0);
+    expect(countOpen()).toBe(0);
   });
 
   test.each<[string, () => unknown]>([
@@ -108,7 +110,7 @@ describe('the descriptors of disks', () => {
     } catch {
       // the disks are asked of the former domain
     }
-    expect(countOpenStatistics()).toBe(0);
+    expect(countOpen()).toBe(0);
   });
 
   test('are closed when the start of a set fails', async () => {
@@ -116,7 +118,7 @@ describe('the descriptors of disks', () => {
       throw new Error('filter');
     };
     await expect(xen.diskSet({ filter })).rejects.toThrow('filter');
-    expect(countOpenStatistics()).toBe(7);
+    expect(countOpen()).toBe(7);
   });
 });
 

@@ -15,7 +15,7 @@ import { SimulatedHost } from 'xen-block-stats/simulator';
 import { diskName } from '../../lib/disk-name';
 import { describeOnHosts } from '../support/hosts';
 import { RealHost, type TestHost } from '../support/real-host';
-import { countOpenStatistics as files } from '../support/open-statistics';
+import { countOpenStatistics } from '../support/open-statistics';
 import { spawn } from '../support/child-process';
 import { needing } from '../support/needs';
 import { overwriteCounter } from '../support/counter-file';
@@ -510,6 +510,8 @@ describeOnHosts('a set of disks, on', (start) => {
   describe('with a descriptor budget', () => {
     let limited: Connection;
 
+    const files = () => countOpenStatistics(host.connectOptions.sysfs);
+
     const connectLimited = (maxOpenFiles: number) => {
       limited = connect({ ...host.connectOptions, maxOpenFiles });
       return limited;
@@ -605,6 +607,7 @@ test('a set holds unwanted disks open only while it scans sixteen domains', asyn
     await host.addGuest({ name: `guest${domid}`, domid, disks });
   }
   const xen = connect({ ...host.connectOptions, timeoutMs: 60_000 });
+  const files = () => countOpenStatistics(host.connectOptions.sysfs);
   let most = 0;
   const filter = ({ domid }: DiskInfo) => {
     if (domid % 8 === 0) most = Math.max(most, files());
