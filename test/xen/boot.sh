@@ -13,8 +13,8 @@
 #   -r REPO   a directory that is /repo in dom0, read-only.
 #
 # Environment:
-#   XEN            4.17 (the default) or 4.20
-#   RIG_MEMORY     MiB of dom0 (2048); the guests have 2048 more
+#   XEN            4.17 (the default), 4.20 or 4.17-arm64
+#   RIG_MEMORY     MiB of dom0 (2048, at most that on arm64); the guests have 2048 more
 #   RIG_VCPUS      vCPUs of dom0 (1)
 #   RIG_XENSTORED  oxenstored (the default) or c: xenstored
 #   RIG_LIBVIRTD   1 (the default): libvirtd is started, or 0
@@ -51,34 +51,59 @@ elif [[ $# -gt 0 ]]; then
   { printf 'set --%s\n' "$([[ $# = 1 ]] || printf ' %q' "${@:2}")"; cat "$1"; } >"$share/run"
 fi
 
+# dom0's init has the RIG_ variables in its environment.
+linux_options="console=hvc0 loglevel=4 panic=1 RIG_XENSTORED=${RIG_XENSTORED:-oxenstored} RIG_LIBVIRTD=${RIG_LIBVIRTD:-1}"
+xen_options="dom0_mem=${memory}M,max:${memory}M dom0_max_vcpus=$vcpus loglvl=warning guest_loglvl=warning"
 qemu=(
+  -accel 'tcg,thread=multi' -smp $((vcpus > 2 ? vcpus : 2)) -nodefaults -no-user-config -display none -no-reboot
+  -kernel "$out/xen"
+)
+if [[ $XEN = *-arm64 ]]; then
+  # Memory begins at 1 GiB. dom0's memory is one piece below 4 GiB, so its kernel and
+  # initramfs are loaded above that.
+  transport=device
+  qemu=(
+    qemu-system-aarch64 "${qemu[@]}" -machine virt,virtualization=on,gic-version=3 -cpu cortex-a57 -m 6G
+    -append "console=dtuart dtuart=/pl011@9000000 $xen_options"
+    -device "guest-loader,addr=0x180000000,kernel=$out/vmlinux,bootargs=$linux_options rdinit=/init"
+    -device "guest-loader,addr=0x190000000,initrd=$out/dom0.cpio"
+  )
+else
   # Nehalem has no SMAP and no MWAIT: Debian 12's QEMU emulates an IRET with SMAP
   # incorrectly in ring 3 and faults Xen's MWAIT. libvirt has no CPU model for an
   # AMD one.
-  -accel 'tcg,thread=multi' -cpu Nehalem -smp $((vcpus > 2 ? vcpus : 2)) -m "$((memory + 2048))M"
-  -nodefaults -no-user-config -display none -no-reboot
-  -kernel "$out/xen"
-  -append "console=com1 com1=115200,8n1 dom0_mem=${memory}M,max:${memory}M dom0_max_vcpus=$vcpus loglvel=warning guest_loglvl=warning spec-ctrl=no xpti=no"
-  # dom0's init has the RIG_ variables in its environment.
-  -initrd "$out/vmlinux console=hvc0 loglevel=4 panic=1 mitigations=off RIG_XENSTORED=${RIG_XENSTORED:-oxenstored} RIG_LIBVIRTD=${RIG_LIBVIRTD:-1},$out/dom0.cpio"
-  -virtfs "local,path=$share,mount_tag=rig.share,security_model=none,multidevs=remap"
-)
-[[ -z $repo ]] || qemu+=(-virtfs "local,path=$repo,mount_tag=rig.repo,security_model=none,multidevs=remap,readonly=on")
+  transport=pci
+  qemu=(
+    qemu-system-x86_64 "${qemu[@]}" -cpu Nehalem -m "$((memory + 2048))M"
+    -append "console=com1 com1=115200,8n1 $xen_options spec-ctrl=no xpti=no"
+    -initrd "$out/vmlinux $linux_options mitigations=off,$out/dom0.cpio"
+  )
+fi
+
+add_directory() { # name, path, option
+  qemu+=(-fsdev "local,id=$1,path=$2,security_model=none,multidevs=remap$3"
+    -device "virtio-9p-$transport,fsdev=$1,mount_tag=rig.$1")
+}
+add_directory share "$share" ''
+[[ -z $repo ]] || add_directory repo "$repo" ,readonly=on
 
 # dom0's disks: 512 bytes logical and physical, 512 / 4096, 4096 / 4096. The files
 # are removed before QEMU opens their descriptors, so that none is left behind.
-add_disk() { # name, logical and physical block size
+add_disk() { # logical and physical block size
   local file fd
   file=$(mktemp)
   exec {fd}<>"$file"
   rm "$file"
   truncate -s 256M "/dev/fd/$fd"
-  qemu+=(-drive "if=none,id=$1,format=raw,file=/dev/fd/$fd,cache=unsafe,discard=unmap"
-    -device "virtio-blk-pci,drive=$1,logical_block_size=$2,physical_block_size=$3")
+  qemu+=(-drive "if=none,id=disk$fd,format=raw,file=/dev/fd/$fd,cache=unsafe,discard=unmap"
+    -device "virtio-blk-$transport,drive=disk$fd,logical_block_size=$1,physical_block_size=$2")
 }
-add_disk vda 512 512
-add_disk vdb 512 4096
-add_disk vdc 4096 4096
+disks=('512 512' '512 4096' '4096 4096')
+[[ $transport = pci ]] || disks=('4096 4096' '512 4096' '512 512') # Linux finds the last one first
+for disk in "${disks[@]}"; do
+  # shellcheck disable=SC2086  # two sizes
+  add_disk $disk
+done
 
 # The console goes to a file. The output of the script has a port of its own.
 console=$share/consoles/dom0.log
@@ -86,7 +111,7 @@ if [[ -f $share/run ]]; then
   exec {printed}> >(exec cat)
   cat=$!
   exec </dev/null
-  qemu+=(-serial "file:$console" -device virtio-serial-pci
+  qemu+=(-serial "file:$console" -device "virtio-serial-$transport"
     -chardev "file,id=printed,path=/dev/fd/$printed,logfile=$share/log"
     -device 'virtserialport,chardev=printed,name=rig.printed')
 else
@@ -100,7 +125,7 @@ trap '[[ -z $pid ]] || { kill "$pid" && wait "$pid"; } 2>/dev/null || true' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 setpriv --pdeathsig KILL timeout --foreground -k 5 "${RIG_TIMEOUT:-600}" \
-  setpriv --pdeathsig KILL qemu-system-x86_64 "${qemu[@]}" <&0 &
+  setpriv --pdeathsig KILL "${qemu[@]}" <&0 &
 pid=$!
 rc=0
 wait "$pid" || rc=$?

