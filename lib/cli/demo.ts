@@ -15,6 +15,12 @@ const END_SIGNALS = [
   ...(['SIGTERM', 'SIGSTKFLT', 'SIGXCPU', 'SIGXFSZ', 'SIGVTALRM', 'SIGIO', 'SIGPWR'] as const),
 ];
 
+/**
+ * Second names of signals. signal-exit, which removes the files of the host, listens to each name, and ends
+ * the process if nothing else listens to that name.
+ */
+const SECOND_NAMES = ['SIGIOT', 'SIGPOLL'] as const;
+
 /** The commands that are shown if no command is given. */
 const EXAMPLES = [
   'list',
@@ -71,7 +77,9 @@ async function run([file = '', ...args]: string[]): Promise<number> {
     if (!isSentByTerminal(signal)) child.kill(signal);
   };
   // before the command starts: a signal must not end this process alone
+  const ignore = () => undefined;
   for (const signal of END_SIGNALS) process.on(signal, pass);
+  for (const signal of SECOND_NAMES) process.on(signal, ignore);
   const child = spawn(file, args, { stdio: 'inherit' });
   try {
     const [status, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals];
@@ -82,6 +90,7 @@ async function run([file = '', ...args]: string[]): Promise<number> {
     return code === 'ENOENT' ? 127 : 126;
   } finally {
     for (const signal of END_SIGNALS) process.off(signal, pass);
+    for (const signal of SECOND_NAMES) process.off(signal, ignore);
   }
 }
 
