@@ -1,6 +1,6 @@
 /*
- * What Debian's libxenstore and libstdc++ need of glibc and musl does not have, for trying the package on musl
- * on a machine with Debian's packages only.
+ * What Debian's libxenstore and libstdc++ need of glibc and musl does not have, for trying the
+ * package on musl on a machine with Debian's packages only.
  */
 #include <stdarg.h>
 #include <stddef.h>
