@@ -5,7 +5,7 @@ const shared = {
   cacheDirectory: '<rootDir>/.cache/jest',
   testEnvironment: '<rootDir>/test/support/environment.cjs',
   setupFilesAfterEnv: ['<rootDir>/test/support/end-children.ts'],
-  modulePathIgnorePatterns: ['<rootDir>/build', '<rootDir>/test/xen'],
+  modulePathIgnorePatterns: ['<rootDir>/.cache', '<rootDir>/build', '<rootDir>/test/xen'],
   transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/test/tsconfig.json' }] },
 };
 

@@ -1,59 +1,15 @@
 import { inspect, types } from 'node:util';
 import { Backing, type BackingStats } from './backends/backing-device';
+import { unsupportedKind } from './backends/readable';
 import { noNodeError, statisticsError } from './backends/statistics-error';
+import { toStats, type DiskStats } from './disk-stats';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
 import { inspectAs } from './inspect';
-import {
-  ALL_COUNTERS,
-  BIGINTS,
-  Column,
-  Counter,
-  NUMBERS,
-  ROW_LENGTH,
-  type Row,
-  type Vbd,
-} from './native';
+import { ALL_COUNTERS, BIGINTS, Counter, NUMBERS, ROW_LENGTH, type Vbd } from './native';
 import { Options } from './options';
 import type { Query } from './xenstore/client';
-import type { DiskKind } from './xenstore/backend-kinds';
 import { isSameDisk, type DiskInfo } from './xenstore/disks';
-
-/**
- * The counters of a disk. blkback and tapdisk count from the moment when the guest's frontend connects, and
- * start from 0 again when the frontend reconnects; QEMU counts from its start. What a backend does not count
- * is -1. In parentheses are the sources: the kernel's files in `vbd-<domid>-<devid>/statistics`; the fields
- * of tapdisk's file `td3-<pid>/vbd-<domid>-<devid>`; those of QEMU's `query-blockstats`.
- */
-export interface DiskStats<N extends number | bigint = number> {
-  /** Read requests (`rd_req`; `read_reqs_submitted`; `rd_operations` + `failed_rd_operations`). */
-  rdReq: N;
-  /** Sectors of 512 bytes read (`rd_sect`; `read_sectors`; `rd_bytes` / 512, rounded down). */
-  rdSectors: N;
-  /** Bytes read (sectors * 512; for QEMU `rd_bytes`). */
-  rdBytes: N;
-  /** Write requests (`wr_req`; `write_reqs_submitted`, which has the flushes, too; `wr_operations` + `failed_wr_operations`). */
-  wrReq: N;
-  /** Sectors of 512 bytes written (`wr_sect`; `write_sectors`; `wr_bytes` / 512, rounded down). */
-  wrSectors: N;
-  /** Bytes written (sectors * 512; for QEMU `wr_bytes`). */
-  wrBytes: N;
-  /** Flush requests (`f_req`); -1 for tapdisk and QEMU. */
-  flushReq: N;
-  /** Discard requests (`ds_req`); -1 for tapdisk and QEMU. */
-  discardReq: N;
-  /** Requests delayed because the backend was busy (`oo_req`); -1 for tapdisk and QEMU. */
-  ooReq: N;
-  /** The time that the read requests took in all, in nanoseconds (`read_total_ticks` * 1000; `rd_total_time_ns`); -1 for blkback. */
-  rdTimeNs: N;
-  /** The time that the write requests took in all, in nanoseconds (`write_total_ticks` * 1000; `wr_total_time_ns`); -1 for blkback. */
-  wrTimeNs: N;
-  /** Requests that failed (`io_errors`; the sum of `failed_*_operations`); -1 for blkback. */
-  ioErrors: N;
-}
-
-/** The order in which {@link Disk.readInto} fills an array. */
-export const DISK_COLUMNS = Object.freeze(Object.keys(Column)) as readonly (keyof DiskStats)[];
 
 /** The owner of a disk, which reopens its statistics. */
 export interface DiskOwner {
@@ -317,89 +273,4 @@ export class Disk {
 
 function closedError(disk: string): XenError {
   return new XenError('ERR_XEN_CLOSED', `disk ${disk} is closed`);
-}
-
-/** Converts a row to an object. */
-export function toStats<N extends number | bigint>(row: Row<N>): DiskStats<N> {
-  return {
-    rdReq: row[Column.rdReq],
-    rdSectors: row[Column.rdSectors],
-    rdBytes: row[Column.rdBytes],
-    wrReq: row[Column.wrReq],
-    wrSectors: row[Column.wrSectors],
-    wrBytes: row[Column.wrBytes],
-    flushReq: row[Column.flushReq],
-    discardReq: row[Column.discardReq],
-    ooReq: row[Column.ooReq],
-    rdTimeNs: row[Column.rdTimeNs],
-    wrTimeNs: row[Column.wrTimeNs],
-    ioErrors: row[Column.ioErrors],
-  };
-}
-
-/** The kinds of disks that can be read. */
-export const READABLE_KINDS = ['vbd', 'vbd3', 'qdisk'] as const;
-
-/** Whether blkback, tapdisk or QEMU in this domain serves the disk, from its description in xenstore. */
-export function isReadable({ kind, backendDomid, format }: DiskInfo, ownDomid: number): boolean {
-  const kinds: readonly DiskKind[] = READABLE_KINDS;
-  return backendDomid === ownDomid && kinds.includes(kind) && (kind !== 'vbd' || format === 'raw');
-}
-
-/**
- * Checks that blkback in this domain serves the disk, as libvirt does.
- *
- * @throws XenError `ERR_XEN_UNSUPPORTED_DRIVER`, `ERR_XEN_UNSUPPORTED_FORMAT`.
- */
-export function checkBlkback(info: DiskInfo, ownDomid: number): void {
-  if (info.kind === 'vbd' && isReadable(info, ownDomid)) return;
-  checkReadable(info, ownDomid);
-  throw unsupportedKind(
-    info,
-    info.kind === 'qdisk' ? 'disk.readAsync() reads it' : 'disk.read() reads it',
-  );
-}
-
-/**
- * Checks that a disk is readable.
- *
- * @throws XenError `ERR_XEN_UNSUPPORTED_DRIVER`, `ERR_XEN_UNSUPPORTED_FORMAT`.
- */
-export function checkReadable(info: DiskInfo, ownDomid: number): void {
-  if (isReadable(info, ownDomid)) return;
-  const { driver, kind, format, backendDomid } = info;
-  if (backendDomid !== ownDomid) {
-    throw unsupported(
-      'ERR_XEN_UNSUPPORTED_DRIVER',
-      `unsupported disk driver ${driver} in domain ${backendDomid}`,
-      info,
-      'is served by that domain: read its statistics there',
-    );
-  }
-  if (kind !== 'vbd') throw unsupportedKind(info);
-  throw unsupported(
-    'ERR_XEN_UNSUPPORTED_FORMAT',
-    `unsupported format ${format}`,
-    info,
-    'is not raw',
-  );
-}
-
-function unsupportedKind(info: DiskInfo, hint?: string): XenError {
-  const { driver, kind } = info;
-  const message = `unsupported disk driver ${driver}`;
-  const why = `is served by ${kind}, not by blkback${hint === undefined ? '' : `: ${hint}`}`;
-  return unsupported('ERR_XEN_UNSUPPORTED_DRIVER', message, info, why);
-}
-
-function unsupported(
-  code: 'ERR_XEN_UNSUPPORTED_DRIVER' | 'ERR_XEN_UNSUPPORTED_FORMAT',
-  message: string,
-  { name: disk, domid, domain = String(domid) }: DiskInfo,
-  why: string,
-): XenError {
-  return new XenError(code, `${message} (disk ${disk} of domain ${domain} ${why})`, {
-    domid,
-    disk,
-  });
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
-import { checkBlkback, type Disk } from './disk';
+import { checkBlkback } from './backends/readable';
+import type { Disk } from './disk';
 import type { DomainDisks, SkippedDisk } from './domain-disks';
 import { XenError } from './errors';
 import {

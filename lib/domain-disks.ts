@@ -1,6 +1,7 @@
+import { checkBlkback, checkReadable } from './backends/readable';
 import { statisticsError } from './backends/statistics-error';
 import { tapdiskOf } from './backends/tapdisk';
-import { Disk, checkBlkback, checkReadable, type DiskOwner, type Statistics } from './disk';
+import { Disk, type DiskOwner, type Statistics } from './disk';
 import { devidOf } from './disk-name';
 import { XenError } from './errors';
 import type { Host } from './host';

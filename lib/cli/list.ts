@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Connection, DiskInfo } from '..';
-import { isReadable } from '../disk';
+import { isReadable } from '../backends/readable';
 import { findDomain } from './domain';
 import { addHostOptions, withConnection, type HostValues } from './host-command';
 import { toJson } from './json';

@@ -1,6 +1,7 @@
 import { XenError } from '../errors';
 import type { BackingSample } from '../sampling/backing-rows';
-import { isFilled, type DiskSet } from '../sampling/disk-set';
+import type { DiskSet } from '../sampling/disk-set';
+import { isFilled } from '../sampling/sampled-rows';
 import { checkNumbers } from './disk-labels';
 
 /** A sample of a set, for one collection of metrics. It is used before any other code runs. */

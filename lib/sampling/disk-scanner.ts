@@ -1,6 +1,6 @@
 import { isDeepStrictEqual, types } from 'node:util';
+import { isReadable } from '../backends/readable';
 import { tapdiskOf } from '../backends/tapdisk';
-import { isReadable } from '../disk';
 import { invalidType } from '../errors';
 import type { VbdSet } from '../native';
 import {

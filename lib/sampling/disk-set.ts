@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
+import { READABLE_KINDS, isReadable } from '../backends/readable';
 import { statisticsError } from '../backends/statistics-error';
-import { DISK_COLUMNS, READABLE_KINDS, isReadable, toStats, type DiskStats } from '../disk';
+import { DISK_COLUMNS, type DiskStats } from '../disk-stats';
 import { outOfRange, type XenError } from '../errors';
 import type { Host } from '../host';
 import { inspectAs } from '../inspect';
-import { Column, ROW_LENGTH, type Row, type SetValues, type VbdSet } from '../native';
+import { Column, type SetValues, type VbdSet } from '../native';
 import { MAX_TIMEOUT_MS, Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
 import { closedError } from '../xenstore/watching-client';
@@ -14,8 +15,9 @@ import { BackingRows, type BackingSample } from './backing-rows';
 import { toKeys } from './disk-scanner';
 import { DiskWatch, throwUncaught } from './disk-watch';
 import { QemuRows } from './qemu-rows';
-import { ratesBetween, type DiskRates } from './rates';
+import type { DiskRates } from './rates';
 import { Recorder, type RecordedSamples, type RecorderOptions } from './recorder';
+import { SampledRows, isFilled } from './sampled-rows';
 
 /** The options of {@link Connection.diskSet}. */
 export interface DiskSetOptions {
@@ -74,7 +76,6 @@ const REFERENCED = new Set<object>();
 export class DiskSet<N extends number | bigint = number> extends EventEmitter<DiskSetEvents> {
   readonly #host: Host;
   readonly #vbds: VbdSet;
-  readonly #newValues: (rows: number) => SetValues<N>;
   readonly #watch: DiskWatch;
   readonly #kinds: readonly string[];
   readonly #qemuRows: QemuRows;
@@ -89,15 +90,9 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   /** The recorders. The references are weak, so that an unused recorder can be collected. */
   readonly #recorders = new Set<WeakRef<Recorder<N>>>();
   readonly #bigint: boolean;
-  #values: SetValues<N>;
-  /** The values of the previous sample, for rates. */
-  #previous: SetValues<N>;
-  /** The failure of each row, or 0. */
-  #failures = new Uint32Array();
+  readonly #rows: SampledRows<N>;
   /** The number of rows that failed. */
   #failed = 0;
-  /** The times of the last sample and of the previous one, in nanoseconds. */
-  readonly #clock = new BigInt64Array(2);
   #errors: ReadonlyMap<DiskInfo, XenError> | undefined;
   /** The errors of the disks of QEMU in the last sample. */
   #qemuErrors: ReadonlyMap<DiskInfo, XenError> = new Map();
@@ -118,12 +113,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.#backingRows = given.boolean('backing') === true ? new BackingRows(host) : undefined;
     this.#host = host;
     this.#bigint = bigint;
-    this.#newValues = (rows) =>
-      (bigint
-        ? new BigInt64Array(rows * ROW_LENGTH).fill(-1n)
-        : new Float64Array(rows * ROW_LENGTH).fill(-1)) as SetValues<N>;
-    this.#values = this.#newValues(0);
-    this.#previous = this.#newValues(0);
+    this.#rows = new SampledRows(bigint);
     const bits = columns.reduce((set, column) => set | (1 << Column[column]), 0);
     const vbds = new host.native.VbdSet(host.vbds, bits);
     this.#vbds = vbds;
@@ -183,7 +173,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    * the same array, which is replaced when rows change.
    */
   get values(): SetValues<N> {
-    return this.#values;
+    return this.#rows.values;
   }
 
   /** A number that increases whenever rows are added or removed, and `disks` and `values` are replaced. */
@@ -193,7 +183,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
 
   /** The time of the last sample, in nanoseconds on CLOCK_MONOTONIC (`process.hrtime` of Node.js); 0 before the first. */
   get timestamp(): bigint {
-    return this.#clock[0] ?? 0n;
+    return this.#rows.timestamp;
   }
 
   /**
@@ -258,10 +248,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    */
   sample(): this {
     if (this.#isClosed) throw closedError();
-    this.#restoreValues();
-    setAll(this.#previous, this.#values);
     this.#errors = undefined;
-    this.#failed = this.#vbds.sample(this.#values, this.#failures, this.#clock);
+    this.#failed = this.#rows.sample(this.#vbds);
     this.#backingRows?.sample();
     if (this.#failed > 0) this.#onFailures();
     return this;
@@ -294,11 +282,9 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   /** Iterates over the disks, with their results in the last sample, by row. */
   [Symbol.iterator](): IterableIterator<DiskSample<N>> {
     // copies all rows now: the caller may sample again before the iteration ends
-    const [values, errors] = [this.#values, this.errors];
+    const { errors } = this;
     const samples = this.#disks.map((disk, i): DiskSample<N> => {
-      const row = () => values.subarray(i * ROW_LENGTH, (i + 1) * ROW_LENGTH) as unknown as Row<N>;
-      const stats = isFilled(values, i) ? toStats(row()) : undefined;
-      return { disk, stats, error: errors.get(disk) };
+      return { disk, stats: this.#rows.stats(i), error: errors.get(disk) };
     });
     return samples.values();
   }
@@ -308,17 +294,14 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    * read in both, or whose QEMU has not answered in between.
    */
   rates(): (DiskRates | undefined)[] {
-    const [last = 0n, beforeLast = 0n] = this.#clock;
-    const seconds = Number(last - beforeLast) / 1e9;
-    const intervals = new Array<number | undefined>(this.#disks.length).fill(seconds);
+    const { interval } = this.#rows;
+    const intervals = new Array<number | undefined>(this.#disks.length).fill(interval);
     this.#qemuRows.setIntervals(intervals);
-    const [values, previous] = [this.#values, this.#previous];
     return this.#disks.map((disk, i) => {
-      const interval = intervals[i];
-      if (interval === undefined || !isFilled(values, i) || !isFilled(previous, i))
-        return undefined;
-      const rates = ratesBetween(previous, values, i * ROW_LENGTH, interval);
-      const backing = this.#backingRows?.rates(disk, interval);
+      const seconds = intervals[i];
+      const rates = seconds === undefined ? undefined : this.#rows.rates(i, seconds);
+      if (seconds === undefined || rates === undefined) return undefined;
+      const backing = this.#backingRows?.rates(disk, seconds);
       return backing === undefined ? rates : { ...rates, backing };
     });
   }
@@ -398,7 +381,6 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     const disks = all.filter(hasRow);
     const unsupported = all.filter((disk) => !hasRow(disk));
     if (!isEqual(unsupported, this.#unsupported)) this.#unsupported = Object.freeze(unsupported);
-    this.#restoreValues();
     const rows = new Map(this.#disks.map(({ backend }, i) => [backend, i]));
     const added = disks.filter(({ backend }) => !rows.has(backend));
     const kept = new Set(disks.map(({ backend }) => backend));
@@ -419,18 +401,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     if (isSame) return;
     if (added.length === 0 && removed.length === 0) return;
 
-    const values = this.#newValues(disks.length);
-    const previous = this.#newValues(disks.length);
-    const failures = new Uint32Array(disks.length);
-    for (const [i, disk] of disks.entries()) {
-      const row = rows.get(disk.backend);
-      if (row === undefined) continue;
-      const [start, end] = [row * ROW_LENGTH, (row + 1) * ROW_LENGTH];
-      setAll(values, this.#values.subarray(start, end) as SetValues<N>, i * ROW_LENGTH);
-      setAll(previous, this.#previous.subarray(start, end) as SetValues<N>, i * ROW_LENGTH);
-      failures[i] = this.#failures[row] ?? 0;
-    }
-    [this.#values, this.#previous, this.#failures] = [values, previous, failures];
+    this.#rows.arrange(disks.map(({ backend }) => rows.get(backend)));
     this.#generation += 1;
 
     this.#emitAll([
@@ -453,17 +424,11 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     if (errors.length > 0) throwUncaught(errors[0]);
   }
 
-  /** Replaces arrays whose buffers the caller has transferred. */
-  #restoreValues(): void {
-    if (this.#values.length > 0 || this.#disks.length === 0) return;
-    this.#values = this.#newValues(this.#disks.length);
-  }
-
   /** Completes a sample in which the addon could not read rows. It cannot read those of QEMU. */
   #onFailures(): void {
-    this.#qemuErrors = this.#qemuRows.fill(this.#values);
+    this.#qemuErrors = this.#qemuRows.fill(this.#rows.values);
     const isFailed = (disk: DiskInfo, i: number) =>
-      this.#failures[i] !== 0 && disk.kind !== 'qdisk';
+      this.#rows.failure(i) !== 0 && disk.kind !== 'qdisk';
     const failed = this.#disks.filter(isFailed);
     for (const disk of failed) this.#backingRows?.forget(disk);
     this.#failed = failed.length + this.#qemuErrors.size;
@@ -483,26 +448,12 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
       const error = this.#qemuErrors.get(disk);
       return error === undefined ? [] : [[disk, error]];
     }
-    const failure = this.#failures[row] ?? 0;
+    const failure = this.#rows.failure(row);
     if (failure === 0) return [];
     return [[disk, statisticsError(this.#host, disk, failure, 'pread')]];
   }
 }
 
-/** Whether a row was read: every backend has at least one of the counters. */
-export function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
-  return Object.values(Column).some((column) => (values[row * ROW_LENGTH + column] ?? -1) >= 0);
-}
-
 function isEqual(some: readonly DiskInfo[], others: readonly DiskInfo[]): boolean {
   return some.length === others.length && some.every((disk, i) => disk === others[i]);
-}
-
-/** Copies values between arrays of the same type. */
-function setAll<N extends number | bigint>(
-  target: SetValues<N>,
-  source: SetValues<N>,
-  offset = 0,
-): void {
-  (target as Float64Array).set(source as Float64Array, offset);
 }

@@ -1,4 +1,4 @@
-import type { DiskStats } from '../disk';
+import type { DiskStats } from '../disk-stats';
 import { Options } from '../options';
 import { outOfRange } from '../errors';
 import type { DiskInfo } from '../xenstore/disks';

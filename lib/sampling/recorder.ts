@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { inspect } from 'node:util';
-import { DISK_COLUMNS, type DiskStats } from '../disk';
+import { DISK_COLUMNS, type DiskStats } from '../disk-stats';
 import { outOfRange } from '../errors';
 import { inspectAs } from '../inspect';
 import type { Native, SetValues, VbdSet } from '../native';

@@ -20,7 +20,7 @@ const LAYERS = [
   ['xenstore/'],
   ['host.ts'],
   ['libvirt/'],
-  ['options.ts'],
+  ['options.ts', 'disk-stats.ts'],
   ['native.ts', 'disk-name.ts', 'inspect.ts'],
   ['addon.ts'],
   ['errors.ts', 'version.ts'],

@@ -1,5 +1,5 @@
 import type { DiskInfo, DiskPeaks, RecordedSamples } from '../..';
-import { DISK_COLUMNS } from '../../disk';
+import { DISK_COLUMNS } from '../../disk-stats';
 import { monotonicTime } from '../../native';
 import { PeakFinder } from '../../sampling/peaks';
 import { ratesBetween } from '../../sampling/rates';
