@@ -1,5 +1,6 @@
 import type { DiskKind } from '../xenstore/backend-kinds';
-import { COUNTERS, CounterFiles, TIMED_COUNTERS, type Counter, type Statistics } from './counters';
+import { CounterFiles } from './blkback';
+import { COUNTERS, TIMED_COUNTERS, type Counter, type DiskStatistics } from './counters';
 import type { DiskOptions } from './options';
 import { Qemu } from './qemu';
 import { TapdiskFile } from './tapdisk';
@@ -41,7 +42,7 @@ export class Backends {
   }
 
   /** Starts to serve a disk, and returns its counters; undefined if its kind of backend has none. */
-  attach(domid: number, disk: DiskOptions): Statistics | undefined {
+  attach(domid: number, disk: DiskOptions): DiskStatistics | undefined {
     const { bus, shm, run } = this.#directories;
     const { devid, kind } = placeDisk('xl', domid, disk);
     if (kind === 'vbd') return new CounterFiles(bus, `vbd-${domid}-${devid}`, disk.counters);

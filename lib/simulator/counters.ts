@@ -1,14 +1,3 @@
-import {
-  closeSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
-
 /** The name of a counter of blkback, which is the name of its file. */
 export type BlkbackCounter =
   'oo_req' | 'rd_req' | 'wr_req' | 'f_req' | 'ds_req' | 'rd_sect' | 'wr_sect';
@@ -57,22 +46,6 @@ export interface Io {
   readonly errors?: number;
 }
 
-/** The counters of one disk, where its backend publishes them. */
-export interface Statistics {
-  /** A copy. */
-  readonly values: Counters;
-  /** Sets some counters, each to 0 to 2^64 - 1. */
-  set(values: CounterOptions): void;
-  /** Adds a guest's I/O. */
-  perform(io: Io): void;
-  /** Called when the guest's frontend connects. */
-  connect(): void;
-  /** Called when the guest's frontend disconnects. */
-  disconnect(): void;
-  /** Called when the disk is detached. */
-  remove(): void;
-}
-
 const REQUEST_BYTES = 65536;
 
 const READ_MS = 0.2;
@@ -109,110 +82,64 @@ export function countTimedIo(io: Io): Record<TimedCounter, bigint> {
   };
 }
 
-const ZERO = countIo({});
-
 /** The counters of tapdisk and of QEMU. */
 export const TIMED_COUNTERS = Object.keys(countTimedIo({})) as readonly TimedCounter[];
 
 /** blkback's counters, in the order in which the kernel creates their files. */
-export const COUNTERS = Object.keys(ZERO) as readonly BlkbackCounter[];
+export const COUNTERS = Object.keys(countIo({})) as readonly BlkbackCounter[];
 
 /** The counters have 64 bits, and continue at 0. */
 const MASK = 2n ** 64n - 1n;
 
-/** Returns the sums of two sets of counters. */
-export function addCounters<C extends Counter>(
-  values: Record<C, bigint>,
-  added: Record<C, bigint>,
-): Record<C, bigint> {
-  const sums = { ...values };
-  for (const counter of Object.keys(sums) as C[]) {
-    sums[counter] = (sums[counter] + added[counter]) & MASK;
-  }
-  return sums;
-}
+/** The counters of one disk, which its backend publishes. */
+export abstract class Statistics<C extends Counter> {
+  readonly #count: (io: Io) => Record<C, bigint>;
+  #values: Record<C, bigint>;
 
-/** Returns the counters with some of them replaced. */
-export function replaceCounters<C extends Counter>(
-  values: Record<C, bigint>,
-  replaced: CounterOptions,
-): Record<C, bigint> {
-  const result = { ...values };
-  for (const [counter, value] of Object.entries(replaced)) result[counter as C] = BigInt(value);
-  return result;
-}
-
-/** The sysfs directory of a disk that blkback serves, with a file for each counter. */
-export class CounterFiles implements Statistics {
-  readonly #directory: string;
-  /** Where the directory is created and removed, so that no reader sees a part of it. */
-  readonly #hidden: string;
-  readonly #files = new Map<BlkbackCounter, { readonly descriptor: number; text: string }>();
-  #values = ZERO;
-
-  /** @param device - its name in the directory `devices` of the bus: `vbd-1-51712`. */
-  constructor(bus: string, device: string, values: CounterOptions = {}) {
-    this.#directory = join(bus, 'devices', device);
-    this.#hidden = join(bus, `${device}.hidden`);
-    const statistics = join(this.#hidden, 'statistics');
-    // creates no parents: they are missing only if the host's files are removed, because the process ends
-    mkdirSync(this.#hidden);
-    mkdirSync(statistics);
-    for (const counter of COUNTERS) {
-      const descriptor = openSync(join(statistics, counter), 'wx', 0o444);
-      this.#files.set(counter, { descriptor, text: '' });
-    }
-    this.set(values);
-    renameSync(this.#hidden, this.#directory);
+  /** @param count - returns what the backend adds to its counters. */
+  constructor(count: (io: Io) => Record<C, bigint>) {
+    this.#count = count;
+    this.#values = count({});
   }
 
-  get values(): Record<BlkbackCounter, bigint> {
+  /** A copy. */
+  get values(): Record<C, bigint> {
     return { ...this.#values };
   }
 
   /** Sets some counters, each to 0 to 2^64 - 1. */
   set(values: CounterOptions): void {
-    this.#values = replaceCounters(this.#values, values);
-    for (const [counter, file] of this.#files) {
-      const text = `${this.#values[counter]}\n`;
-      if (text === file.text) continue;
-      // A reader can have the file open, and must never read an empty or a shortened number. Node's file
-      // functions read as many bytes as the file had first, so the file grows before a longer text comes.
-      if (text.length > file.text.length) ftruncateSync(file.descriptor, text.length);
-      // a Buffer: Deno ignores the position of a string
-      writeSync(file.descriptor, Buffer.from(text), 0, text.length, 0);
-      if (text.length < file.text.length) ftruncateSync(file.descriptor, text.length);
-      file.text = text;
+    for (const [counter, value] of Object.entries(values)) {
+      this.#values[counter as C] = BigInt(value);
     }
+    this.publish(this.#values);
   }
 
-  /** Adds to the counters. */
-  add(values: Record<BlkbackCounter, bigint>): void {
-    this.set(addCounters(this.#values, values));
-  }
-
+  /** Adds a guest's I/O. */
   perform(io: Io): void {
-    this.add(countIo(io));
-  }
-
-  /** Does nothing: the directory exists from the attachment on. */
-  connect(): void {
-    // the counters are 0, unless they were set
-  }
-
-  /** Sets the counters to 0: blkback frees its rings, and with them the counters. */
-  disconnect(): void {
-    this.set(ZERO);
-  }
-
-  /** Removes the directory. A reader of an open file reads nothing more, where sysfs returns ENODEV. */
-  remove(): void {
-    renameSync(this.#directory, this.#hidden);
-    rmSync(this.#hidden, { recursive: true });
-    for (const { descriptor } of this.#files.values()) {
-      ftruncateSync(descriptor, 0);
-      closeSync(descriptor);
+    const added = this.#count(io);
+    for (const counter of Object.keys(added) as C[]) {
+      this.#values[counter] = (this.#values[counter] + added[counter]) & MASK;
     }
-    this.#files.clear();
+    this.publish(this.#values);
   }
+
+  /** Called when the guest's frontend connects. */
+  connect(): void {
+    // most backends publish counters from the attachment on
+  }
+
+  /** Called when the guest's frontend disconnects. */
+  disconnect(): void {
+    this.set(this.#count({}));
+  }
+
+  /** Called when the disk is detached. */
+  abstract remove(): void;
+
+  /** Makes the counters readable. */
+  protected abstract publish(values: Record<C, bigint>): void;
 }
+
+/** The counters of a disk of any backend. */
+export type DiskStatistics = Statistics<BlkbackCounter> | Statistics<TimedCounter>;

@@ -2,13 +2,12 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import {
-  addCounters,
+  Statistics,
   countTimedIo,
-  replaceCounters,
   type CounterOptions,
-  type Counters,
+  type DiskStatistics,
   type Io,
-  type Statistics,
+  type TimedCounter,
 } from './counters';
 import { QmpClient } from './qmp';
 import type { DiskSpec } from './toolstack';
@@ -44,7 +43,7 @@ export class Qemu {
   }
 
   /** Attaches a disk. */
-  attach(spec: DiskSpec, values?: CounterOptions): Statistics {
+  attach(spec: DiskSpec, values?: CounterOptions): DiskStatistics {
     const disk = new QemuDisk(spec, this.#nextDevice++, values, () => {
       this.#disks.delete(disk);
     });
@@ -103,40 +102,32 @@ const UNUSED = {
 };
 
 /** A disk of QEMU with its counters. */
-class QemuDisk implements Statistics {
+class QemuDisk extends Statistics<TimedCounter> {
   readonly #spec: DiskSpec;
   readonly #device: number;
   readonly remove: () => void;
-  #values = ZERO;
   /** The time of the last I/O on the monotonic clock, in nanoseconds. */
   #lastIo: bigint | undefined;
 
   constructor(spec: DiskSpec, device: number, values: CounterOptions = {}, remove: () => void) {
+    super(countTimedIo);
     this.#spec = spec;
     this.#device = device;
     this.remove = remove;
     this.set(values);
   }
 
-  get values(): Counters {
-    return { ...this.#values };
-  }
-
-  set(values: CounterOptions): void {
-    this.#values = replaceCounters(this.#values, values);
-  }
-
-  perform(io: Io): void {
-    this.#values = addCounters(this.#values, countTimedIo(io));
+  override perform(io: Io): void {
+    super.perform(io);
     this.#lastIo = process.hrtime.bigint();
   }
 
-  connect(): void {
-    // QEMU counts from the attachment on
+  override disconnect(): void {
+    // QEMU keeps the counters
   }
 
-  disconnect(): void {
-    // QEMU keeps the counters
+  protected publish(): void {
+    // they are read when QEMU is asked
   }
 
   /** Returns the disk's entry in the answer to `query-blockstats`. */
@@ -157,7 +148,7 @@ class QemuDisk implements Statistics {
           'discard-nb-failed': 0,
         },
       },
-      stats: { ...toStats(this.#values, true), ...idle },
+      stats: { ...toStats(this.values, true), ...idle },
       'node-name': `${name}-${driver}`,
       qdev: `/machine/unattached/device[${this.#device}]`,
     };

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { parseDiskName } from '../disk-name';
 import { Backends, checkCountersOfKind, type BackendDirectories } from './backends';
-import type { CounterOptions, Counters, Io, Statistics } from './counters';
+import type { CounterOptions, Counters, DiskStatistics, Io } from './counters';
 import type { Fault } from './faults';
 import type { DiskOptions, GuestOptions, HostOptions } from './options';
 import { Store } from './store';
@@ -37,7 +37,7 @@ interface Disk {
   readonly options: DiskOptions;
   connected: boolean;
   /** Undefined unless a backend of this domain serves the disk and has statistics. */
-  readonly statistics: Statistics | undefined;
+  readonly statistics: DiskStatistics | undefined;
 }
 
 /** The state of a simulated host. It runs on the worker thread; its methods are those of the host. */
@@ -240,7 +240,7 @@ export class Simulation {
     return disk;
   }
 
-  #statistics(domid: number, name: string): Statistics {
+  #statistics(domid: number, name: string): DiskStatistics {
     const { statistics } = this.#disk(domid, name);
     if (!statistics) {
       throw new Error(`${name} of domain ${domid} has no statistics in the host's own domain`);

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SimulatedHost } from 'xen-block-stats/simulator';
-import { CounterFiles, type CounterOptions } from '../../lib/simulator/counters';
+import { CounterFiles } from '../../lib/simulator/blkback';
+import type { CounterOptions } from '../../lib/simulator/counters';
 import type { DiskOptions, GuestOptions } from '../../lib/simulator/options';
 import {
   connectedNodes,

@@ -12,7 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { COUNTERS, CounterFiles, countIo } from '../../lib/simulator/counters';
+import { CounterFiles } from '../../lib/simulator/blkback';
+import { COUNTERS, countIo } from '../../lib/simulator/counters';
 
 let bus: string;
 beforeEach(() => {
@@ -73,7 +74,7 @@ test('a reader in another thread never reads an empty file', async () => {
 test('counters continue at 0 after 2^64 - 1', () => {
   const disk = open();
   disk.set({ wr_req: 2n ** 64n - 1n });
-  disk.add(countIo({ writes: 3 }));
+  disk.perform({ writes: 3 });
   expect(disk.values.wr_req).toBe(2n);
 });
 
