@@ -51,7 +51,7 @@ int Check(int result) {
   _exit(5);
 }
 
-std::string Folder(const std::string& shm, pid_t pid) {
+std::string Directory(const std::string& shm, pid_t pid) {
   return shm + "/td3-" + std::to_string(pid);
 }
 
@@ -109,8 +109,8 @@ class Process {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       for (;;) pause();
     }
-    Check(mkdir(Folder(shm, pid_).c_str(), 0700));
-    file_.Move(Folder(shm, pid_) + "/vbd-3-" + std::to_string(devid));
+    Check(mkdir(Directory(shm, pid_).c_str(), 0700));
+    file_.Move(Directory(shm, pid_) + "/vbd-3-" + std::to_string(devid));
   }
   ~Process() { Kill(); }
 
@@ -132,14 +132,14 @@ class Process {
 };
 
 // Removes and makes anew the files of domain 2 until it is told to end.
-void ChangeFiles(const std::string& folder, const std::atomic<bool>* is_over) {
+void ChangeFiles(const std::string& directory, const std::atomic<bool>* is_over) {
   std::vector<std::unique_ptr<File>> own(kOwnDisks);
   for (uint32_t i = 0; !*is_over; ++i) {
     const uint32_t devid = i % kOwnDisks;
     own[devid] = nullptr;
     if (i % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(500));
     own[devid] =
-        std::make_unique<File>(folder + "/vbd-2-" + std::to_string(devid), uint64_t{devid});
+        std::make_unique<File>(directory + "/vbd-2-" + std::to_string(devid), uint64_t{devid});
     std::this_thread::sleep_for(std::chrono::microseconds(i % 5 * 200));
   }
 }
@@ -191,9 +191,9 @@ int main(int argc, char** argv) {
     processes.push_back(std::make_unique<Process>(shm, devid));
     disks.push_back({3, devid, static_cast<uint32_t>(processes.back()->pid())});
   }
-  Check(mkdir(Folder(shm, getpid()).c_str(), 0700));
+  Check(mkdir(Directory(shm, getpid()).c_str(), 0700));
   std::atomic<bool> is_over{false};
-  std::thread changes([&] { ChangeFiles(Folder(shm, getpid()), &is_over); });
+  std::thread changes([&] { ChangeFiles(Directory(shm, getpid()), &is_over); });
 
   // Half of the disks are beyond the budget.
   const size_t budget = (vbds * kCounters + 2 * (kOwnDisks + kProcesses)) / 2;

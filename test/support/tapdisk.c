@@ -37,11 +37,11 @@ static void create(void) {
 }
 
 int main(int argc, char **argv) {
-  char folder[2048], line[256];
+  char directory[2048], line[256];
   if (argc != 4) return 2;
-  snprintf(folder, sizeof(folder), "%s/td3-%d", argv[1], (int)getpid());
-  snprintf(path, sizeof(path), "%s/vbd-%s-%s", folder, argv[2], argv[3]);
-  if (mkdir(folder, S_IRWXU) != 0) fail(folder);
+  snprintf(directory, sizeof(directory), "%s/td3-%d", argv[1], (int)getpid());
+  snprintf(path, sizeof(path), "%s/vbd-%s-%s", directory, argv[2], argv[3]);
+  if (mkdir(directory, S_IRWXU) != 0) fail(directory);
   create();
   printf("%d\n", (int)getpid());
   fflush(stdout);
@@ -67,6 +67,6 @@ int main(int argc, char **argv) {
     fflush(stdout);
   }
   unlink(path);
-  rmdir(folder);
+  rmdir(directory);
   return 0;
 }
