@@ -100,6 +100,14 @@ const CHECKS = {
   },
 };
 
+/** Tests that are left out on arm64, because they fail in qemu's emulation, and why. */
+const NOT_EMULATED = {
+  'exports all of 5,000 disks': 'serve does not find the disks within its 10 seconds',
+  'in a program, at SIGQUIT, leaves no files':
+    'qemu prints a line when the signal ends the program',
+  'passes signals on to its command': 'qemu has no process groups in `/proc/self/stat`',
+};
+
 /** What cannot be run on the machine of these results. */
 const NOT_RUN = [
   ...DEBIANS.filter(({ root }) => !existsSync(root)).map(
@@ -108,7 +116,8 @@ const NOT_RUN = [
   'Node.js on musl, and Alpine: npm and Debian have no Node.js for musl. Bun for musl runs with a part of ' +
     'Debian’s libstdc++ and with Debian’s libxenstore, which are made for glibc',
   'the binary for arm64 with musl',
-  'other tests than the unit tests on arm64, but for those on a real Xen (`test/xen`)',
+  'other tests than the unit tests and those of the simulated host on arm64, but for those on a real Xen (`test/xen`)',
+  ...Object.entries(NOT_EMULATED).map(([test, reason]) => `“${test}” on arm64: ${reason}`),
   'arm64 hardware: qemu emulates the processor, on the kernel of this machine',
   'Bun and Deno on arm64',
 ];
@@ -168,17 +177,19 @@ function runAll() {
   });
 }
 
-/** Runs the unit tests on arm64, and returns how many passed. */
+/** Runs the tests that need no more than a simulated host on arm64, and returns how many passed. */
 function testArm64() {
   const { version, package: name, program } = RUNTIMES.findLast(({ command }) => command === QEMU);
   const file = join(CACHE, `${name}@${version}`, 'node_modules', name, program);
   const output = join(CACHE, 'arm64-tests.json');
   rmSync(output, { force: true });
-  // emulated, a test takes up to twenty times as long
-  const options = ['--testTimeout=120000', '--forceExit', '--json', `--outputFile=${output}`];
-  spawnSync(join(__dirname, 'jest-arm64'), [file, '--selectProjects=unit', ...options], {
-    stdio: 'inherit',
-  });
+  const notEmulated = Object.keys(NOT_EMULATED).join('|');
+  const options = [
+    ...['--selectProjects', 'unit', 'simulator', `--testNamePattern=^(?!.*(${notEmulated}))`],
+    // emulated, a test takes up to twenty times as long
+    ...['--testTimeout=120000', '--forceExit', '--json', `--outputFile=${output}`],
+  ];
+  spawnSync(join(__dirname, 'jest-arm64'), [file, ...options], { stdio: 'inherit' });
   const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(
     readFileSync(output, 'utf8'),
   );
@@ -209,7 +220,7 @@ function formatTable({ date, machine, version, results, arm64Tests, notRun }) {
   return [
     `Version ${version}, on ${date}, on ${machine}:`,
     lines.join('\n'),
-    `The unit tests on arm64 (${runtime} in ${QEMU[0]}): ${passed} passed, ${failed} failed, ${skipped} skipped.`,
+    `The unit tests and those of the simulated host on arm64 (${runtime} in ${QEMU[0]}): ${passed} passed, ${failed} failed, ${skipped} skipped.`,
     'Not run:',
     notRunList,
   ].join('\n\n');
@@ -232,7 +243,7 @@ async function main() {
   const ok = checks.filter((result) => result === 'ok').length;
   const { arm64Tests } = report;
   const failed = checks.length - ok + arm64Tests.failed;
-  console.log(`unit tests on arm64: ${arm64Tests.passed} passed, ${arm64Tests.failed} failed`);
+  console.log(`jest on arm64: ${arm64Tests.passed} passed, ${arm64Tests.failed} failed`);
   console.log(`platforms: ${ok + arm64Tests.passed} passed, ${failed} failed`);
   if (failed > 0) process.exitCode = 1;
 }
