@@ -15,14 +15,14 @@ export interface Peak {
 /** The highest rates of a disk, by column. */
 export interface DiskPeaks {
   readonly disk: DiskInfo;
-  /** Undefined for a column that has no two values: of a counter that was not read or does not exist. */
+  /** Undefined for a column without a window: the counter was not read, does not exist, or decreased in each. */
   readonly peaks: Readonly<Record<keyof DiskStats, Peak | undefined>>;
 }
 
 /**
  * Finds, for each disk, the highest rate of each column over any window of a length within recorded samples,
- * and when it was. A window begins and ends with a sample, as near to the length as the interval permits; none
- * is longer than the samples. Windows in which the counter went backwards do not count.
+ * and when it was. A window begins and ends with a sample, as near to the length as the interval permits. There
+ * is none if the samples are shorter. Windows in which the counter decreased do not count.
  *
  * @param options.windowMs - the length, in milliseconds.
  * @throws RangeError `ERR_OUT_OF_RANGE`.
@@ -33,9 +33,15 @@ export function peaks(
 ): DiskPeaks[] {
   const windowMs = new Options(options).number('windowMs') ?? NaN;
   if (!(windowMs > 0)) throw outOfRange('options.windowMs', 'more than 0', windowMs);
-  const { disks, columns, timestamps, values } = samples;
+  return peaksOf(samples, toWindows(samples.timestamps, windowMs * 1e6));
+}
+
+/** Returns the highest rates of these windows. */
+function peaksOf(
+  { disks, columns, timestamps, values }: RecordedSamples<number | bigint>,
+  windows: readonly Window[],
+): DiskPeaks[] {
   const size = disks.length * columns.length;
-  const windows = toWindows(timestamps, windowMs * 1e6);
   const highest = new Float64Array(size).fill(-1);
   const begins = new Int32Array(size);
   for (const { from, to, seconds } of windows) {
@@ -74,7 +80,7 @@ interface Window {
   readonly seconds: number;
 }
 
-/** Returns for each sample the window that ends with it: to half an interval, it has the length. */
+/** Returns the windows, at most one for each last sample: the shortest that lacks less than half an interval. */
 function toWindows(timestamps: BigInt64Array, length: number): Window[] {
   const start = timestamps[0] ?? 0n;
   const times = Array.from(timestamps, (time) => Number(time - start));
@@ -95,21 +101,25 @@ function toWindows(timestamps: BigInt64Array, length: number): Window[] {
  * call before.
  */
 export class PeakFinder {
-  readonly #windowMs: number;
+  /** The length of a window, in nanoseconds. */
+  readonly #length: number;
   #last: RecordedSamples | undefined;
 
   constructor(windowMs: number) {
-    this.#windowMs = windowMs;
+    this.#length = windowMs * 1e6;
   }
 
   /** Returns the peaks of the windows that end in these samples, with those of {@link peaks}. */
   find(samples: RecordedSamples): DiskPeaks[] {
     const joined = this.#last?.disks === samples.disks ? join(this.#last, samples) : samples;
     const { timestamps } = joined;
-    const end = (timestamps.at(-1) ?? 0n) - BigInt(Math.round(this.#windowMs * 1e6));
+    const end = (timestamps.at(-1) ?? 0n) - BigInt(Math.round(this.#length));
     const first = timestamps.findLastIndex((time) => time <= end);
     this.#last = slice(joined, Math.max(0, first));
-    return peaks(joined, { windowMs: this.#windowMs });
+    // the call before had the windows that end in its samples
+    const former = timestamps.length - samples.timestamps.length;
+    const windows = toWindows(timestamps, this.#length).filter(({ to }) => to >= former);
+    return peaksOf(joined, windows);
   }
 }
 

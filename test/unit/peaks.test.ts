@@ -18,17 +18,26 @@ const peakOf = (samples: RecordedSamples, windowMs: number) =>
   peaks(samples, { windowMs })[0]?.peaks.rdBytes;
 
 describe('PeakFinder', () => {
+  /** Returns the samples from an index to another one. */
+  const part = (samples: RecordedSamples, from: number, to: number) => ({
+    ...samples,
+    timestamps: samples.timestamps.slice(from, to),
+    values: samples.values.slice(from * samples.columns.length, to * samples.columns.length),
+  });
+
   test('finds the peak of a window that begins in the samples of the call before', () => {
     const all = samplesOf([0, 0, 0, 100, 300, 300, 300]);
-    const size = all.columns.length;
-    const part = (from: number, to: number) => ({
-      ...all,
-      timestamps: all.timestamps.slice(from, to),
-      values: all.values.slice(from * size, to * size),
-    });
     const finder = new PeakFinder(2);
-    expect(finder.find(part(0, 4))[0]?.peaks.rdBytes?.perSecond).toBe(50_000);
-    expect(finder.find(part(4, 7))[0]?.peaks.rdBytes).toEqual(peakOf(all, 2));
+    expect(finder.find(part(all, 0, 4))[0]?.peaks.rdBytes?.perSecond).toBe(50_000);
+    expect(finder.find(part(all, 4, 7))[0]?.peaks.rdBytes).toEqual(peakOf(all, 2));
+  });
+
+  test('finds each window once', () => {
+    const all = samplesOf([0, 0, 100, 300, 300, 300, 300]);
+    const finder = new PeakFinder(2);
+    expect(finder.find(part(all, 0, 4))[0]?.peaks.rdBytes?.perSecond).toBe(150_000);
+    expect(finder.find(part(all, 4, 6))[0]?.peaks.rdBytes?.perSecond).toBe(100_000);
+    expect(finder.find(part(all, 6, 7))[0]?.peaks.rdBytes?.perSecond).toBe(0);
   });
 
   test('does not join the samples of other disks', () => {
