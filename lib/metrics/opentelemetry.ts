@@ -24,8 +24,7 @@ interface Observed {
   readonly unit?: number;
 }
 
-/** Nanoseconds in a second. */
-const NANOSECONDS = 1e9;
+const NS_PER_SECOND = 1e9;
 
 /** What is observed of a set that was closed. */
 const CLOSED = { disks: [], unsupported: [], values: new Float64Array() };
@@ -73,8 +72,8 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
     { instrument: io, column: 'wrBytes', direction: 'write' },
     { instrument: operations, column: 'rdReq', direction: 'read' },
     { instrument: operations, column: 'wrReq', direction: 'write' },
-    { instrument: operationTime, column: 'rdTimeNs', direction: 'read', unit: NANOSECONDS },
-    { instrument: operationTime, column: 'wrTimeNs', direction: 'write', unit: NANOSECONDS },
+    { instrument: operationTime, column: 'rdTimeNs', direction: 'read', unit: NS_PER_SECOND },
+    { instrument: operationTime, column: 'wrTimeNs', direction: 'write', unit: NS_PER_SECOND },
     {
       instrument: requests('xen.disk.flushes', 'Flush and barrier requests of the guest.'),
       column: 'flushReq',

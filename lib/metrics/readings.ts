@@ -1,6 +1,7 @@
 import { XenError } from '../errors';
 import type { BackingSample } from '../sampling/backing-rows';
 import type { DiskSet } from '../sampling/disk-set';
+import { monotonicTime } from '../native';
 import { isFilled } from '../sampling/sampled-rows';
 import { checkNumbers } from './disk-labels';
 
@@ -24,7 +25,7 @@ export interface Reading {
 export class Readings {
   readonly set: DiskSet;
   #errors = 0;
-  /** The time of the last sample for a collection, in nanoseconds on the clock of `process.hrtime.bigint()`. */
+  /** The time of the last sample for a collection, the {@link monotonicTime}. */
   #last = 0n;
 
   /** @throws TypeError `ERR_INVALID_ARG_TYPE` if the counters of the set are bigints. */
@@ -39,7 +40,7 @@ export class Readings {
    * @throws XenError `ERR_XEN_CLOSED`.
    */
   sample(): Reading {
-    const start = process.hrtime.bigint();
+    const start = monotonicTime();
     this.set.sample();
     return this.#reading(start, this.#last);
   }
@@ -52,7 +53,7 @@ export class Readings {
    * @throws XenError `ERR_XEN_CLOSED`, RangeError `ERR_OUT_OF_RANGE`.
    */
   async sampleAsync(timeoutMs?: number): Promise<Reading> {
-    const start = process.hrtime.bigint();
+    const start = monotonicTime();
     await this.set.sampleAsync(timeoutMs === undefined ? {} : { timeoutMs });
     return this.#reading(start, start);
   }
@@ -69,7 +70,7 @@ export class Readings {
   }
 
   /**
-   * @param start - when the collection began, on the clock of `process.hrtime.bigint()`.
+   * @param start - the {@link monotonicTime} when the collection began.
    * @param since - the time from which numbers are current, on the same clock.
    */
   #reading(start: bigint, since: bigint): Reading {
@@ -84,7 +85,7 @@ export class Readings {
       set,
       errors: this.#errors,
       get seconds() {
-        return Number(process.hrtime.bigint() - start) / 1e9;
+        return Number(monotonicTime() - start) / 1e9;
       },
       backings: set.hasBacking ? set.disks.map((disk) => set.backing(disk)) : [],
       isCurrent: (row) => current[row] === true,

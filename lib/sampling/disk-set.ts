@@ -7,7 +7,7 @@ import { DISK_COLUMNS, type DiskStats } from '../disk-stats';
 import { outOfRange, type XenError } from '../errors';
 import type { Host } from '../host';
 import { inspectAs } from '../inspect';
-import { Column, type SetValues, type VbdSet } from '../native';
+import { Column, monotonicTime, type SetValues, type VbdSet } from '../native';
 import { MAX_TIMEOUT_MS, Options } from '../options';
 import type { DiskInfo } from '../xenstore/disks';
 import { closedError } from '../xenstore/watching-client';
@@ -94,8 +94,8 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
   /** The number of rows that failed. */
   #failed = 0;
   #errors: ReadonlyMap<DiskInfo, XenError> | undefined;
-  /** The errors of the disks of QEMU in the last sample. */
-  #qemuErrors: ReadonlyMap<DiskInfo, XenError> = new Map();
+  /** The errors of the disks of QEMU in the last sample, by backend. */
+  #qemuErrors: ReadonlyMap<string, XenError> = new Map();
   #lastRescan = 0n;
   #isClosed = false;
 
@@ -260,21 +260,19 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
    * {@link DiskSet.sample}. A QEMU that does not answer in time delays this call, and no other row: its disks
    * keep the numbers of its last answer until that is older than `maxAgeMs`, and then have an error.
    *
-   * @param options.timeoutMs - how long to wait for answers, in milliseconds; default: the connection's
-   * `timeoutMs`. An answer that comes later is in the next sample.
+   * @param options.timeoutMs - how long to wait for answers, in milliseconds. An answer that comes later is in
+   * the next sample. Default: until the connection's `timeoutMs`, after which no answer is accepted.
    * @throws as {@link DiskSet.sample}; RangeError `ERR_OUT_OF_RANGE`.
    */
   async sampleAsync(options?: { timeoutMs?: number }): Promise<this> {
-    const timeoutMs = new Options(options).number('timeoutMs') ?? this.#host.timeoutMs;
-    if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
+    const timeoutMs = new Options(options).number('timeoutMs');
+    if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
       throw outOfRange('options.timeoutMs', `more than 0 and at most ${MAX_TIMEOUT_MS}`, timeoutMs);
     }
     if (this.#isClosed) throw closedError();
     if (this.#qemuRows.length > 0) {
-      const timer = new AbortController();
-      const end = delay(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined);
-      await Promise.race([this.#qemuRows.ask(), end]);
-      timer.abort();
+      const asked = this.#qemuRows.ask();
+      await (timeoutMs === undefined ? asked : atMost(timeoutMs, asked));
     }
     return this.sample();
   }
@@ -357,6 +355,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     this.unref();
     this.#isClosed = true;
     this.#watch.close();
+    for (const recorder of this.#recorders) recorder.deref()?.stop();
     this.#vbds.close();
     this.#backingRows?.close();
   }
@@ -437,7 +436,7 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
 
   /** Scans the domains of failed disks, which reopens them: no watch event reports that the kernel made the files. */
   #rescan(failed: readonly DiskInfo[]): void {
-    const now = process.hrtime.bigint();
+    const now = monotonicTime();
     if (failed.length === 0 || this.#isClosed || now - this.#lastRescan < RESCAN_NS) return;
     this.#lastRescan = now;
     this.#watch.scan(failed.map(({ domid }) => domid));
@@ -445,12 +444,23 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
 
   #error(disk: DiskInfo, row: number): [DiskInfo, XenError][] {
     if (disk.kind === 'qdisk') {
-      const error = this.#qemuErrors.get(disk);
+      const error = this.#qemuErrors.get(disk.backend);
       return error === undefined ? [] : [[disk, error]];
     }
     const failure = this.#rows.failure(row);
     if (failure === 0) return [];
     return [[disk, statisticsError(this.#host, disk, failure, 'pread')]];
+  }
+}
+
+/** Waits for a promise, but not longer than a time. */
+async function atMost(timeoutMs: number, promise: Promise<void>): Promise<void> {
+  const timer = new AbortController();
+  const end = delay(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined);
+  try {
+    await Promise.race([promise, end]);
+  } finally {
+    timer.abort();
   }
 }
 

@@ -8,6 +8,8 @@ import type { DiskInfo } from '../xenstore/disks';
 interface QemuRow {
   readonly disk: DiskInfo;
   readonly index: number;
+  /** When the set got the disk, in nanoseconds. An answer from before is about another disk, or none. */
+  readonly since: bigint;
   /** The times of the answers of the last two samples, in nanoseconds; 0 if there was none. */
   last: bigint;
   beforeLast: bigint;
@@ -50,11 +52,12 @@ export class QemuRows {
 
   /** Replaces the disks of the set. */
   update(disks: readonly DiskInfo[]): void {
+    const now = monotonicTime();
     const known = new Map(this.#rows.map((row) => [row.disk.backend, row]));
     this.#rows = disks.flatMap((disk, index) => {
       if (disk.kind !== 'qdisk') return [];
-      const { last = 0n, beforeLast = 0n } = known.get(disk.backend) ?? {};
-      return [{ disk, index, last, beforeLast }];
+      const { since = now, last = 0n, beforeLast = 0n } = known.get(disk.backend) ?? {};
+      return [{ disk, index, since, last, beforeLast }];
     });
     const keys = new Set(this.#rows.map(({ disk }) => domainKey(disk)));
     this.#asked = new Map([...this.#asked].filter(([key]) => keys.has(key)));
@@ -79,23 +82,23 @@ export class QemuRows {
     await Promise.all(queries);
   }
 
-  /** Fills the rows from the last answers, or with -1. Returns the errors. */
-  fill(values: Float64Array | BigInt64Array): ReadonlyMap<DiskInfo, XenError> {
-    const errors = new Map<DiskInfo, XenError>();
+  /** Fills the rows from the last answers, or with -1. Returns the errors, by the disk's backend. */
+  fill(values: Float64Array | BigInt64Array): ReadonlyMap<string, XenError> {
+    const errors = new Map<string, XenError>();
     const now = monotonicTime();
     for (const row of this.#rows) {
       row.beforeLast = row.last;
       row.last = 0n;
       const offset = row.index * ROW_LENGTH;
       try {
-        const answer = this.#answerFor(row.disk, now);
+        const answer = this.#answerFor(row, now);
         if (!answer.fill(row.disk, values, offset)) throw noNodeError(row.disk);
         for (const column of this.#others) fillUnknown(values, offset + column, 1);
         row.last = answer.timestamp;
       } catch (error) {
         if (!(error instanceof XenError)) throw error;
         fillUnknown(values, offset, ROW_LENGTH);
-        errors.set(row.disk, error);
+        errors.set(row.disk.backend, error);
       }
     }
     return errors;
@@ -115,10 +118,11 @@ export class QemuRows {
   }
 
   /** @throws XenError if there is no answer, or if it is too old. */
-  #answerFor(disk: DiskInfo, now: bigint): DiskAnswer {
+  #answerFor({ disk, since }: QemuRow, now: bigint): DiskAnswer {
     const { answer, error } = this.#asked.get(domainKey(disk)) ?? {};
-    const ageMs = answer === undefined ? Infinity : Number(now - answer.timestamp) / 1e6;
-    if (answer !== undefined && ageMs <= this.#maxAgeMs) return answer;
+    const isAbout = answer !== undefined && answer.timestamp > since;
+    const ageMs = isAbout ? Number(now - answer.timestamp) / 1e6 : Infinity;
+    if (isAbout && ageMs <= this.#maxAgeMs) return answer;
     throw error ?? staleError(disk, ageMs);
   }
 }

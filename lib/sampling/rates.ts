@@ -3,12 +3,12 @@ import { Column } from '../native';
 
 /**
  * The average rates of a disk between two samples, named after the columns of `iostat -x`. A rate whose
- * counter the kernel does not have is -1.
+ * counter was not read, or which the backend does not count, is -1.
  */
 export interface DiskRates {
   /**
    * Whether a counter decreased: the guest's frontend reconnected, or blkback's `log_stats` reset the
-   * counters. The rates are unknown then, and all are 0.
+   * counters. The rates are unknown then: all are 0, and `rAwait` and `wAwait` are undefined.
    */
   readonly reset: boolean;
   /** `r/s`: read requests a second. */
@@ -57,8 +57,7 @@ const RESET: DiskRates = Object.freeze({
 
 const KILOBYTE = 1024;
 
-/** Nanoseconds in a millisecond. */
-const NANOSECONDS = 1e6;
+const NS_PER_MS = 1e6;
 
 /**
  * Calculates the rates between two rows of the same disk.
@@ -72,7 +71,7 @@ export function ratesBetween(
   offset: number,
   seconds: number,
 ): DiskRates {
-  /** Returns the difference of a counter; undefined if the kernel does not have it. */
+  /** Returns the difference of a counter; undefined if it has no two values. */
   const difference = (column: number): number | undefined => {
     const [from, to] = [before[offset + column] ?? -1, after[offset + column] ?? -1];
     if (from < 0 || to < 0) return undefined;
@@ -92,7 +91,7 @@ export function ratesBetween(
   };
   const timePerRequest = (timeColumn: number, requestsColumn: number) => {
     const [time, requests] = [difference(timeColumn), difference(requestsColumn)];
-    return time === undefined || !requests ? undefined : time / NANOSECONDS / requests;
+    return time === undefined || !requests ? undefined : time / NS_PER_MS / requests;
   };
   return {
     reset: false,

@@ -71,8 +71,8 @@ export class Recorder<N extends number | bigint = number> {
   }
 
   /**
-   * The number of samples that were not taken because the one before took too long, or because the thread
-   * was not scheduled in time.
+   * The number of samples that were skipped: the one before took too long, the thread was not scheduled in
+   * time, or there was no memory.
    */
   get missed(): number {
     return this.#recorder.missed();
@@ -85,7 +85,7 @@ export class Recorder<N extends number | bigint = number> {
 
   /**
    * Returns the samples since the last call. A new entry begins when disks have got or lost a row, or were
-   * opened again; a sample never has rows of both. Samples can be taken after {@link Recorder.stop}.
+   * opened again: all samples of an entry have the same rows. Samples can be taken after {@link Recorder.stop}.
    */
   take(): RecordedSamples<N>[] {
     const runs = this.#recorder.take(this.#bigint);

@@ -201,6 +201,54 @@ describeQemu('with a guest of QEMU', () => {
       );
     });
 
+    test('has no numbers of a disk from answers before it was attached', async () => {
+      const set = await xen.diskSet({ kinds: KINDS });
+      await set.sampleAsync();
+      const added: string[] = [];
+      set.on('add', ({ name, source = '' }) => added.push(`${name} ${source}`));
+      await host.detachDisk(DOMID, 'xvdb');
+      await host.attachDisk(DOMID, { name: 'xvdb', source: '/srv/other.img', kind: 'qdisk' });
+      await host.attachDisk(DOMID, { name: 'xvde', source: '/srv/e.img', kind: 'qdisk' });
+      while (added.length < 2) await delay(1);
+      expect(added).toEqual(['xvdb /srv/other.img', 'xvde /srv/e.img']);
+      set.sample();
+      const messages = new Map([...set.errors].map(([{ name }, it]) => [name, it.message]));
+      expect([...messages.keys()]).toEqual(['xvdb', 'xvdd', 'xvde']);
+      for (const name of ['xvdb', 'xvde']) {
+        expect(messages.get(name)).toBe(
+          `QEMU of domain 1 was not asked: call sampleAsync() (disk ${name})`,
+        );
+      }
+      // QEMU names a disk's node after its name only
+      await set.sampleAsync();
+      expect([...set.errors.keys()].map(({ name }) => name)).toEqual(['xvdd', 'xvde']);
+      expect(set.rates()[1]).toBeUndefined();
+    });
+
+    test('keeps the errors of the last sample when a description changes', async () => {
+      const set = await xen.diskSet({ kinds: KINDS });
+      await set.sampleAsync();
+      await host.write('/local/domain/1/name', 'web2');
+      while (set.disks[0]?.domain !== 'web2') await delay(1);
+      expect([...set.errors.keys()].map(({ name, domain }) => `${domain} ${name}`)).toEqual([
+        'web2 xvdd',
+      ]);
+      expect([...set].map(({ error }) => error?.code)).toEqual([
+        ...[undefined, undefined, undefined],
+        'ERR_XEN_STATS_UNAVAILABLE',
+      ]);
+    });
+
+    test('waits by default until the connection’s timeout, and says so', async () => {
+      const patient = connect({ ...host.connectOptions, run: qemu.directory, timeoutMs: 2000 });
+      const set = await patient.diskSet({ kinds: KINDS, filter: ({ name }) => name === 'xvda' });
+      qemu.signal('SIGSTOP');
+      const [error] = (await set.sampleAsync()).errors.values();
+      expect(error?.message).toContain('QEMU did not answer within 2000 ms: it hangs');
+      qemu.signal('SIGCONT');
+      patient.close();
+    });
+
     test('says why QEMU did not answer', async () => {
       const set = await xen.diskSet({ kinds: KINDS, filter: ({ name }) => name !== 'xvdd' });
       await qemu.kill();

@@ -205,12 +205,13 @@ describe('a recorder', () => {
         while (threads() > before) await delay(1);
         const taken = recorder.take();
         const rest = recorder.take();
-        recorder.stop();
         xen.close();
-        console.log(JSON.stringify({ samples: taken[0]?.timestamps.length > 0, rest }));`;
+        const isStopped = /isStopped: true/.test(require('node:util').inspect(recorder));
+        console.log(JSON.stringify({ samples: taken[0]?.timestamps.length > 0, rest, isStopped }));`;
       expect(await evaluate(program, { options: host.connectOptions })).toEqual({
         samples: true,
         rest: [],
+        isStopped: true,
       });
     },
   );

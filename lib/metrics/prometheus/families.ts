@@ -19,8 +19,7 @@ const VERSION = readVersion();
 /** The naming of the metrics and labels: this package's, or that of libvirt's exporters. */
 export type MetricNames = 'xen' | 'libvirt';
 
-/** Nanoseconds in a second. */
-const NANOSECONDS = 1e9;
+const NS_PER_SECOND = 1e9;
 
 function infoLabels(disk: DiskInfo): Labels {
   return {
@@ -85,14 +84,14 @@ const XEN: readonly DiskFamily[] = [
     "Time that the guest's read requests took in all.",
     'rdTimeNs',
     diskLabels,
-    NANOSECONDS,
+    NS_PER_SECOND,
   ),
   counter(
     'xen_block_write_seconds_total',
     "Time that the guest's write requests took in all.",
     'wrTimeNs',
     diskLabels,
-    NANOSECONDS,
+    NS_PER_SECOND,
   ),
   gauge('xen_block_size_bytes', 'Size of the disk; missing until the guest has connected.', size),
   gauge('xen_block_info', 'Description of the disk, in its labels.', () => 1, infoLabels),
@@ -135,14 +134,14 @@ const LIBVIRT: readonly DiskFamily[] = [
     'Total time spent on reads from a block device, in seconds.',
     'rdTimeNs',
     libvirtLabels,
-    NANOSECONDS,
+    NS_PER_SECOND,
   ),
   counter(
     'libvirt_domain_block_stats_write_time_seconds_total',
     'Total time spent on writes on a block device, in seconds.',
     'wrTimeNs',
     libvirtLabels,
-    NANOSECONDS,
+    NS_PER_SECOND,
   ),
   gauge(
     'libvirt_domain_block_stats_capacity_bytes',
