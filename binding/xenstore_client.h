@@ -18,7 +18,8 @@ namespace xen_block_stats {
 // deadline, or is notified. Not thread-safe.
 //
 // When the connection is lost, the next request makes a new one. While a request is unanswered
-// after its deadline, every further request fails at once: no more than one thread is stuck.
+// after its deadline, every further request fails at once: one thread is stuck, or two after
+// GiveUp().
 class XenstoreClient {
  public:
   // What xenstored is requested to do with a path. kWatch of a path that is watched does nothing.

@@ -294,6 +294,7 @@ int XenstoreClient::Session::DrainEvents() {
 void XenstoreClient::Session::WaitForWork(int watch_descriptor) {
   pollfd waiting[] = {{wake_, POLLIN, 0}, {watch_descriptor, POLLIN, 0}};
   uint64_t times;
+  // The result is looked at because of warn_unused_result.
   if (poll(waiting, 2, has_watches_ ? kCheckMs : -1) > 0 && waiting[0].revents != 0 &&
       read(wake_, &times, sizeof(times)) < 0) {
     return;

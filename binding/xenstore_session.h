@@ -74,8 +74,8 @@ class XenstoreClient::Session {
   // Interrupts the thread's poll.
   void Wake();
 
-  // The following are for the session's thread. It calls libxenstore without the mutex everywhere:
-  // after a connection was lost libxenstore may not return.
+  // The following are for the session's thread. It never holds the mutex while it calls
+  // libxenstore, which may not return after a connection was lost.
 
   void Run();
   // Connects. Returns 0 or an errno.
@@ -104,7 +104,7 @@ class XenstoreClient::Session {
   bool is_abandoned_ = false;
   bool has_ended_ = false;
   // The last request.
-  bool is_unanswered_ = false;  // it is unanswered
+  bool is_unanswered_ = false;  // it has no response yet
   bool is_posted_ = false;      // by Post()
   bool is_cancelled_ = false;   // its deadline has passed
   Operation operation_ = Operation::kRead;

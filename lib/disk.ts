@@ -14,7 +14,7 @@ import { isSameDisk, type DiskInfo } from './xenstore/disks';
 /** The owner of a disk, which reopens its statistics. */
 export interface DiskOwner {
   /**
-   * Reopens the statistics of a disk whose descriptors are stale.
+   * Finds a disk again whose descriptors are stale or whose nodes may have changed, and opens its statistics.
    *
    * @param query - the query of the public call, if it has begun one.
    * @throws XenError if the disk was not attached again.
@@ -25,8 +25,8 @@ export interface DiskOwner {
   forget(disk: Disk): void;
 }
 
-/** What a disk reads. */
-export interface Statistics {
+/** The open statistics of a disk. */
+export interface OpenStatistics {
   /** Undefined for a disk of QEMU. */
   readonly vbd: Vbd | undefined;
   /** Whether it is still the disk that was described, for a disk of QEMU. */
@@ -57,7 +57,7 @@ export class Disk {
   #isClosed = false;
 
   /** @internal */
-  constructor(host: Host, owner: DiskOwner, info: DiskInfo, { vbd, isUnchanged }: Statistics) {
+  constructor(host: Host, owner: DiskOwner, info: DiskInfo, { vbd, isUnchanged }: OpenStatistics) {
     this.#host = host;
     this.#owner = owner;
     this.#info = info;
@@ -195,7 +195,8 @@ export class Disk {
       throw unsupportedKind(this.#info, 'disk.readAsync() reads it');
     }
     this.#owner.reopen(this, query);
-    const failure = this.#vbd?.read(array, counters, offset) ?? 0;
+    // only a disk of QEMU has none
+    const failure = (this.#vbd as Vbd).read(array, counters, offset);
     if (failure === 0) return;
     this.closeStatistics();
     throw statisticsError(this.#host, this.#info, failure, 'pread');
@@ -218,7 +219,7 @@ export class Disk {
    *
    * @internal
    */
-  use(info: DiskInfo, { vbd, isUnchanged }: Statistics): void {
+  use(info: DiskInfo, { vbd, isUnchanged }: OpenStatistics): void {
     this.closeStatistics();
     this.#info = info;
     this.#vbd = vbd;

@@ -1,7 +1,7 @@
 import { checkBlkback, checkReadable } from './backends/readable';
 import { statisticsError } from './backends/statistics-error';
 import { tapdiskOf } from './backends/tapdisk';
-import { Disk, type DiskOwner, type Statistics } from './disk';
+import { Disk, type DiskOwner, type OpenStatistics } from './disk';
 import { devidOf } from './disk-name';
 import { XenError } from './errors';
 import type { Host } from './host';
@@ -152,11 +152,12 @@ export class DomainDisks implements DiskOwner {
   }
 
   /** Opens the statistics of a disk. QEMU is asked later: its disks are watched. */
-  #openStatistics(query: Query, location: DiskLocation): OpenedStatistics {
-    if (location.kind === 'qdisk') return new OpenedStatistics(undefined, this.#nodes.watch(query));
+  #openStatistics(query: Query, location: DiskLocation): UnclaimedStatistics {
+    if (location.kind === 'qdisk')
+      return new UnclaimedStatistics(undefined, this.#nodes.watch(query));
     const { native, vbds } = this.#host;
     const { domid, devid } = location;
-    return new OpenedStatistics(new native.Vbd(vbds, domid, devid, tapdiskOf(location)));
+    return new UnclaimedStatistics(new native.Vbd(vbds, domid, devid, tapdiskOf(location)));
   }
 
   /**
@@ -166,7 +167,7 @@ export class DomainDisks implements DiskOwner {
    */
   #keep(
     info: DiskInfo,
-    opened: OpenedStatistics | undefined,
+    opened: UnclaimedStatistics | undefined,
     check: CheckDisk,
     former?: Disk,
   ): Disk {
@@ -205,10 +206,10 @@ export class DomainDisks implements DiskOwner {
 }
 
 /** Statistics that are closed again unless a disk takes them over. */
-class OpenedStatistics {
+class UnclaimedStatistics {
   /** Why they are not open; 0 if they are. */
   readonly failure: number;
-  readonly #statistics: Statistics;
+  readonly #statistics: OpenStatistics;
   #isReleased = false;
 
   constructor(vbd: Vbd | undefined, isUnchanged = () => false) {
@@ -217,7 +218,7 @@ class OpenedStatistics {
   }
 
   /** Hands them over to a disk. */
-  release(): Statistics {
+  release(): OpenStatistics {
     this.#isReleased = true;
     return this.#statistics;
   }

@@ -50,7 +50,11 @@ export function checkReadable(info: DiskInfo, ownDomid: number): void {
   );
 }
 
-/** Creates the error for a disk of another kind than can be read. */
+/**
+ * Creates the error for a disk of a kind that a call cannot read.
+ *
+ * @param hint - the call that can, if there is one.
+ */
 export function unsupportedKind(info: DiskInfo, hint?: string): XenError {
   const { driver, kind } = info;
   const message = `unsupported disk driver ${driver}`;

@@ -19,6 +19,7 @@ import {
   toDevids,
   toDiskInfos,
   withTapdiskPids,
+  withoutDuplicates,
   type DiskInfo,
   type DiskLocation,
 } from '../xenstore/disks';
@@ -156,11 +157,10 @@ export class DiskScanner {
     const all = directories.flatMap(({ domid, kind }, i) =>
       toDevids(toNames(lists[i])).map((devid) => ownLocation(this.#ownDomid, kind, domid, devid)),
     );
-    // of two disks with the same devid, the kind that comes first takes precedence
-    const first = new Map(all.reverse().map((it) => [`${it.domid}/${it.devid}`, it]));
-    const sorted = [...first.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
-    const pids = await this.#client.request('read', tapdiskNodes(sorted));
-    return withTapdiskPids(sorted, pids.map(toText));
+    // the kind that comes first takes precedence
+    const locations = withoutDuplicates(all);
+    const pids = await this.#client.request('read', tapdiskNodes(locations));
+    return withTapdiskPids(locations, pids.map(toText));
   }
 
   /**

@@ -25,7 +25,7 @@ export class DiskWatch {
   #scanEverything = true;
   /** Whether everything is watched and has been scanned on the present connection, or is being scanned. */
   #state: 'stale' | 'scanning' | 'current' = 'stale';
-  /** The last argument of `onCurrent`. */
+  /** What the owner last knew of {@link DiskWatch.isCurrent}. */
   #wasCurrent = false;
   #isScanning = false;
   #retryMs = FIRST_RETRY_MS;

@@ -1,6 +1,6 @@
 import type { DiskKind } from '../xenstore/backend-kinds';
 import { CounterFiles } from './blkback';
-import { COUNTERS, TIMED_COUNTERS, type Counter, type DiskStatistics } from './counters';
+import { BLKBACK_COUNTERS, TIMED_COUNTERS, type Counter, type DiskStatistics } from './counters';
 import type { DiskOptions } from './options';
 import { Qemu } from './qemu';
 import { TapdiskFile } from './tapdisk';
@@ -18,7 +18,7 @@ export interface BackendDirectories {
 
 /** The counters of the backends that have statistics. */
 const COUNTERS_OF_KIND: Readonly<Partial<Record<DiskKind, readonly Counter[]>>> = {
-  vbd: COUNTERS,
+  vbd: BLKBACK_COUNTERS,
   vbd3: TIMED_COUNTERS,
   qdisk: TIMED_COUNTERS,
 };

@@ -9,9 +9,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import {
-  COUNTERS,
+  BLKBACK_COUNTERS,
   Statistics,
-  countIo,
+  countBlkbackIo,
   type BlkbackCounter,
   type CounterOptions,
 } from './counters';
@@ -28,14 +28,14 @@ export class CounterFiles extends Statistics<BlkbackCounter> {
 
   /** @param device - its name in the directory `devices` of the bus: `vbd-1-51712`. */
   constructor(bus: string, device: string, values: CounterOptions = {}) {
-    super(countIo);
+    super(countBlkbackIo);
     this.#directory = join(bus, 'devices', device);
     this.#hidden = join(bus, `${device}.hidden`);
     const statistics = join(this.#hidden, 'statistics');
     // creates no parents: they are missing only if the host's files are removed, because the process ends
     mkdirSync(this.#hidden);
     mkdirSync(statistics);
-    for (const counter of COUNTERS) {
+    for (const counter of BLKBACK_COUNTERS) {
       const descriptor = openSync(join(statistics, counter), 'wx', 0o444);
       this.#files.set(counter, { descriptor, text: '' });
     }

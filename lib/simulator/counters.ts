@@ -52,7 +52,7 @@ const READ_MS = 0.2;
 const WRITE_MS = 0.4;
 
 /** Returns what blkback adds to its counters. Its sectors have 512 bytes, whatever the disk's have. */
-export function countIo(io: Io): Record<BlkbackCounter, bigint> {
+export function countBlkbackIo(io: Io): Record<BlkbackCounter, bigint> {
   const { readBytes = 0, writeBytes = 0, flushes = 0, discards = 0, ooReq = 0 } = io;
   const { reads = Math.ceil(readBytes / REQUEST_BYTES) } = io;
   const { writes = Math.ceil(writeBytes / REQUEST_BYTES) } = io;
@@ -69,7 +69,7 @@ export function countIo(io: Io): Record<BlkbackCounter, bigint> {
 
 /** Returns what both tapdisk and QEMU add to their counters. */
 export function countTimedIo(io: Io): Record<TimedCounter, bigint> {
-  const { rd_req, wr_req, rd_sect, wr_sect } = countIo(io);
+  const { rd_req, wr_req, rd_sect, wr_sect } = countBlkbackIo(io);
   const { readMs = Number(rd_req) * READ_MS, writeMs = Number(wr_req) * WRITE_MS } = io;
   return {
     rd_req,
@@ -86,7 +86,7 @@ export function countTimedIo(io: Io): Record<TimedCounter, bigint> {
 export const TIMED_COUNTERS = Object.keys(countTimedIo({})) as readonly TimedCounter[];
 
 /** blkback's counters, in the order in which the kernel creates their files. */
-export const COUNTERS = Object.keys(countIo({})) as readonly BlkbackCounter[];
+export const BLKBACK_COUNTERS = Object.keys(countBlkbackIo({})) as readonly BlkbackCounter[];
 
 /** The counters have 64 bits, and continue at 0. */
 const MASK = 2n ** 64n - 1n;

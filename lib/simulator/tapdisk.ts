@@ -51,7 +51,7 @@ export class TapdiskFile extends Statistics<TimedCounter> {
     super.perform(io);
   }
 
-  /** Creates the file. One that exists is removed first, and the counters start at 0. */
+  /** Creates the file. If there is one, removes it first, and the counters start at 0. */
   override connect(): void {
     this.disconnect();
     const directory = join(this.#path, '..');

@@ -87,20 +87,27 @@ export function locateDisks(query: Query, ownDomid: number, domid: number): Disk
   const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present?.includes(kind) === true);
   const lists = [vbds, ...query.list(kinds.map(ofKind))];
 
-  const own = (['vbd', ...kinds] as const).flatMap((kind, i) =>
-    toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
+  const own = withoutDuplicates(
+    (['vbd', ...kinds] as const).flatMap((kind, i) =>
+      toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
+    ),
   );
-  // reversed, so that the kind with precedence overwrites the others
-  const byDevid = new Map(own.reverse().map((disk) => [disk.devid, disk]));
+  const ownDevids = new Set(own.map(({ devid }) => devid));
   const libxlDisks = libxl.flatMap((directory, i) =>
     toDevids(libxlLists[i])
-      .filter((devid) => !byDevid.has(devid))
+      .filter((devid) => !ownDevids.has(devid))
       .map((devid) => ({ devid, description: `${directory}/${devid}` })),
   );
   const others = locateOtherDisks(query, ownDomid, domid, libxlDisks);
-  const located = [...byDevid.values()];
-  const pids = query.read(tapdiskNodes(located));
-  return [...withTapdiskPids(located, pids), ...others].sort((a, b) => a.devid - b.devid);
+  const pids = query.read(tapdiskNodes(own));
+  return [...withTapdiskPids(own, pids), ...others].sort((a, b) => a.devid - b.devid);
+}
+
+/** Returns the locations in the order of domid and devid: of two with the same ones, the first. */
+export function withoutDuplicates(locations: readonly DiskLocation[]): DiskLocation[] {
+  // reversed, so that the first one overwrites the others
+  const first = new Map(locations.toReversed().map((it) => [`${it.domid}/${it.devid}`, it]));
+  return [...first.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
 }
 
 /** Finds the disks that other domains serve, among libxl's directories `/libxl/<domid>/device/<type>/<devid>`. */

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { CounterFiles } from '../../lib/simulator/blkback';
-import { COUNTERS, countIo } from '../../lib/simulator/counters';
+import { BLKBACK_COUNTERS, countBlkbackIo } from '../../lib/simulator/counters';
 
 let bus: string;
 beforeEach(() => {
@@ -34,7 +34,7 @@ function pread(descriptor: number): string {
 
 test('starts with all counters at 0, in the format of the kernel', () => {
   open();
-  for (const counter of COUNTERS) expect(readFileSync(file(counter), 'latin1')).toBe('0\n');
+  for (const counter of BLKBACK_COUNTERS) expect(readFileSync(file(counter), 'latin1')).toBe('0\n');
 });
 
 test('an open descriptor reads each new value, longer or shorter', () => {
@@ -80,7 +80,7 @@ test('counters continue at 0 after 2^64 - 1', () => {
 
 test('counts requests, and sectors of 512 bytes', () => {
   expect(
-    countIo({
+    countBlkbackIo({
       reads: 2,
       readBytes: 8192,
       writeBytes: 65537 * 512,
