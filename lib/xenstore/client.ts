@@ -46,7 +46,10 @@ function elapsed(start: number): string {
   return (performance.now() - start).toFixed(3);
 }
 
-/** A synchronous client of xenstored: its requests wait for the response until a deadline. */
+/**
+ * A synchronous client of xenstored: its requests wait for the response until a deadline. When the connection is
+ * lost (xenstored restarts), the addon reconnects within the call (binding/xenstore_client.cc).
+ */
 export class XenstoreClient {
   readonly #settings: Settings;
   #client: NativeXenstoreClient | undefined;

@@ -18,9 +18,9 @@ interface Pending {
 }
 
 /**
- * An asynchronous client of xenstored, which receives watch events. When the connection is lost, its
- * watches are lost, too, and the next request reconnects. The garbage collector can collect an unclosed
- * client.
+ * An asynchronous client of xenstored, which receives watch events. When the connection is lost (xenstored
+ * restarts), its watches are lost, too. The next request reconnects: a set scans everything again
+ * (sampling/disk-watch.ts). The garbage collector can collect an unclosed client.
  */
 export class WatchingClient {
   readonly #client: NativeXenstoreClient;
