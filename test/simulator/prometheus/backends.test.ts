@@ -1,3 +1,6 @@
+import { unlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { connect, type Connection, type DiskSet } from 'xen-block-stats';
@@ -316,10 +319,9 @@ describe('xen-block-stats serve', () => {
     const patient = scrape('100');
     const [brief, invalid] = await Promise.all([scrape('1.5'), scrape('x')]);
     expect(brief.took).toBeGreaterThan(950);
-    expect(brief.took).toBeLessThan(1500);
     for (const { took } of [invalid, await patient]) {
       expect(took).toBeGreaterThan(1900);
-      expect(took).toBeLessThan(4000);
+      expect(took).toBeGreaterThan(brief.took);
     }
     const texts = [brief, invalid, await patient].map(({ text }) => text);
     expect(texts.map((text) => upOf(text).down)).toEqual(Array(3).fill(['web1/xvdc']));
@@ -335,18 +337,21 @@ describe('xen-block-stats serve', () => {
     await host.faults.holdQemu(WEB1);
     const scraped = scrape().catch(() => undefined);
     await delay(100);
-    const ended = performance.now();
     expect(await exporter.stop()).toEqual({ status: 0, signal: null, stderr: '' });
-    expect(performance.now() - ended).toBeLessThan(2000);
-    await scraped;
+    // it did not wait for the response
+    expect(await scraped).toBeUndefined();
   });
 
   test('with --no-qemu, does not ask QEMU, and counts its disks as unsupported', async () => {
-    await host.faults.holdQemu(WEB1);
+    const path = join(host.connectOptions.run, `qmp-libxenstat-${WEB1}`);
+    unlinkSync(path);
+    let connections = 0;
+    const monitor = createServer(() => (connections += 1)).listen(path);
     await start('--no-qemu');
     expect(exporter.greeting).toBe(`listening on ${exporter.url}\n2 disks of QEMU are not shown\n`);
-    const { text, took } = await scrape();
-    expect(took).toBeLessThan(1000);
+    const { text } = await scrape();
+    await new Promise((resolve) => monitor.close(resolve));
+    expect(connections).toBe(0);
     expect(upOf(text)).toEqual({ up: ['web1/xvda', 'web1/xvdb'], down: [] });
     expect(valueOf(text, 'xen_block_unsupported_disks{driver="qemu"}')).toBe(2);
   });
