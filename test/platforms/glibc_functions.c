@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+unsigned long getauxval(unsigned long type);
 int getentropy(void* buffer, size_t length);
 long sysconf(int name);
 int vsnprintf(char* text, size_t size, const char* format, va_list arguments);
@@ -37,6 +38,9 @@ char __libc_single_threaded = 0;
 
 // "not found": libgcc then uses dl_iterate_phdr
 int _dl_find_object(void* address, void* result) { return -1; }
+
+// libgcc for arm64 asks which atomic instructions the processor has.
+unsigned long __getauxval(unsigned long type) { return getauxval(type); }
 
 unsigned arc4random(void) {
   unsigned value = 0;
