@@ -6,7 +6,15 @@ import { toStats, type DiskStats } from './disk-stats';
 import { XenError, invalidType, outOfRange } from './errors';
 import type { Host } from './host';
 import { inspectAs } from './inspect';
-import { ALL_COUNTERS, BIGINTS, Counter, NUMBERS, ROW_LENGTH, type Vbd } from './native';
+import {
+  ALL_COUNTERS,
+  BIGINTS,
+  Counter,
+  NUMBERS,
+  ROW_LENGTH,
+  monotonicTime,
+  type Vbd,
+} from './native';
 import { Options } from './options';
 import type { Query } from './xenstore/client';
 import { isSameDisk, type DiskInfo } from './xenstore/disks';
@@ -54,6 +62,8 @@ export class Disk {
   #isUnchanged: () => boolean;
   /** The backing device; undefined until it is needed. */
   #backing: Backing | undefined;
+  /** QEMU may have been asked about another disk before. */
+  readonly #openedAt = monotonicTime();
   #isClosed = false;
 
   /** @internal */
@@ -127,10 +137,13 @@ export class Disk {
   async readAsync(options?: { bigint?: boolean }): Promise<DiskStats | DiskStats<bigint>> {
     if (this.#info.kind !== 'qdisk') return this.read(options);
     const bigint = new Options(options).boolean('bigint') === true;
-    this.#confirm();
-    const answer = await this.#host.qemu.query(this.domid);
-    // the domain may have ended meanwhile, and another one may have its domid
-    this.#confirm();
+    let answer;
+    do {
+      this.#confirm();
+      answer = await this.#host.qemu.query(this.domid);
+      // the domain may have ended meanwhile, and another one may have its domid
+      this.#confirm();
+    } while (answer.askedAt < this.#openedAt);
     if (!answer.fill(this.#info, bigint ? BIGINTS : NUMBERS)) throw noNodeError(this.#info);
     return bigint ? toStats(BIGINTS) : toStats(NUMBERS);
   }

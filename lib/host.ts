@@ -3,7 +3,9 @@ import type { Native, VbdPool } from './native';
 
 /** The statistics of a domain's disks at one time (backends/qemu.ts). */
 export interface DiskAnswer {
-  /** The time of CLOCK_MONOTONIC, in nanoseconds. */
+  /** When it was asked for, in nanoseconds on CLOCK_MONOTONIC. */
+  readonly askedAt: bigint;
+  /** When it arrived. */
   readonly timestamp: bigint;
   /** Fills the row of a disk. Returns false, and writes nothing, if there is no such disk. */
   fill(

@@ -52,6 +52,7 @@ export class QemuMonitors {
     const restMs = (backoff?.until ?? 0) - performance.now();
     if (restMs > 0) return Promise.reject(backoffError(monitor, restMs));
 
+    const askedAt = monotonicTime();
     const query = new QemuQuery(monitor, this.#timeoutMs);
     const settle = () => {
       this.#pending.delete(domid);
@@ -60,7 +61,9 @@ export class QemuMonitors {
       const delayMs = backoff === undefined ? FIRST_BACKOFF_MS : backoff.delayMs * 2;
       this.#backOff(domid, Math.min(delayMs, LONGEST_BACKOFF_MS));
     };
-    const answer = query.answer.then((stats) => new QemuAnswer(monitor, stats)).finally(settle);
+    const answer = query.answer
+      .then((stats) => new QemuAnswer(monitor, askedAt, stats))
+      .finally(settle);
     this.#pending.set(domid, { query, answer });
     return answer;
   }
@@ -78,13 +81,16 @@ export class QemuMonitors {
 
 /** The answer of a domain's QEMU: the statistics of all its disks at one time. */
 export class QemuAnswer {
+  /** The {@link monotonicTime} when QEMU was asked. */
+  readonly askedAt: bigint;
   /** The {@link monotonicTime} when the answer arrived. */
   readonly timestamp = monotonicTime();
   readonly #monitor: Monitor;
   readonly #stats: readonly BlockStats[];
 
   /** @internal */
-  constructor(monitor: Monitor, stats: readonly BlockStats[]) {
+  constructor(monitor: Monitor, askedAt: bigint, stats: readonly BlockStats[]) {
+    this.askedAt = askedAt;
     this.#monitor = monitor;
     this.#stats = stats;
   }

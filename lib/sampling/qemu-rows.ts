@@ -8,7 +8,7 @@ import type { DiskInfo } from '../xenstore/disks';
 interface QemuRow {
   readonly disk: DiskInfo;
   readonly index: number;
-  /** When the set got the disk, in nanoseconds. An answer from before is about another disk, or none. */
+  /** When the set got the disk. QEMU may have been asked about another one, or none, before. */
   readonly since: bigint;
   /** The times of the answers of the last two samples, in nanoseconds; 0 if there was none. */
   last: bigint;
@@ -120,7 +120,7 @@ export class QemuRows {
   /** @throws XenError if there is no answer, or if it is too old. */
   #answerFor({ disk, since }: QemuRow, now: bigint): DiskAnswer {
     const { answer, error } = this.#asked.get(domainKey(disk)) ?? {};
-    const isAbout = answer !== undefined && answer.timestamp > since;
+    const isAbout = answer !== undefined && answer.askedAt > since;
     const ageMs = isAbout ? Number(now - answer.timestamp) / 1e6 : Infinity;
     if (isAbout && ageMs <= this.#maxAgeMs) return answer;
     throw error ?? staleError(disk, ageMs);

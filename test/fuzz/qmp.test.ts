@@ -80,7 +80,7 @@ function rowsOf(text: string, chunkLength: number, array: Float64Array | BigInt6
     expect((error as Error).message).toMatch(/^(QEMU|it|the answer of QEMU) [ -~]+$/);
   }
   if (stats === undefined) return undefined;
-  const answer = new QemuAnswer({ domid: 3, path: '/run/xen/qmp-libxenstat-3' }, stats);
+  const answer = new QemuAnswer({ domid: 3, path: '/run/xen/qmp-libxenstat-3' }, 0n, stats);
   for (const [i, disk] of DISKS.entries()) {
     try {
       answer.fill(disk, array, i * ROW_LENGTH);

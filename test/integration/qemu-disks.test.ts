@@ -210,7 +210,7 @@ describeQemu('with a guest of QEMU', () => {
       await host.attachDisk(DOMID, { name: 'xvdb', source: '/srv/other.img', kind: 'qdisk' });
       await host.attachDisk(DOMID, { name: 'xvde', source: '/srv/e.img', kind: 'qdisk' });
       while (added.length < 2) await delay(1);
-      expect(added).toEqual(['xvdb /srv/other.img', 'xvde /srv/e.img']);
+      expect(added.sort()).toEqual(['xvdb /srv/other.img', 'xvde /srv/e.img']);
       set.sample();
       const messages = new Map([...set.errors].map(([{ name }, it]) => [name, it.message]));
       expect([...messages.keys()]).toEqual(['xvdb', 'xvdd', 'xvde']);
