@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { callAfter } from '../deadline';
 import { XenError, type XenErrorDetails } from '../errors';
 import { COMMANDS, QmpReader, type BlockStats } from './qmp';
 
@@ -21,7 +22,7 @@ export class QemuQuery {
   #socket: Socket;
   /** The timer until the next attempt to connect; undefined during one. */
   #retry: NodeJS.Timeout | undefined;
-  #deadline: NodeJS.Timeout;
+  readonly #cancelDeadline: () => void;
   #isTimedOut = false;
 
   constructor(monitor: Monitor, timeoutMs: number) {
@@ -32,12 +33,9 @@ export class QemuQuery {
       this.#reject = reject;
     });
     this.#socket = this.#connect();
-    // in two halves: after a blocked event loop, a timer is called before the answer is read
-    this.#deadline = setTimeout(() => {
-      this.#deadline = setTimeout(() => {
-        this.#expire();
-      }, timeoutMs / 2);
-    }, timeoutMs / 2);
+    this.#cancelDeadline = callAfter(timeoutMs, () => {
+      this.#expire();
+    });
   }
 
   /** Whether the deadline has passed without an answer. */
@@ -52,7 +50,7 @@ export class QemuQuery {
   }
 
   #end(): void {
-    clearTimeout(this.#deadline);
+    this.#cancelDeadline();
     clearTimeout(this.#retry);
     this.#socket.destroy();
   }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { callAfter } from '../deadline';
 import { XenError } from '../errors';
 import type { Host } from '../host';
 import type { VbdSet } from '../native';
@@ -63,17 +64,17 @@ export class DiskWatch {
    */
   async start(): Promise<void> {
     const timeoutMs = this.#timeoutMs;
-    let timer: NodeJS.Timeout | undefined;
+    let cancel: (() => void) | undefined;
     const deadline = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
+      cancel = callAfter(timeoutMs, () => {
         reject(timeoutError(timeoutMs));
-      }, timeoutMs);
+      });
     });
     this.#isScanning = true;
     try {
       await Promise.race([deadline, this.#scanFirst()]);
     } finally {
-      clearTimeout(timer);
+      cancel?.();
       this.#isScanning = false;
     }
     this.#client.checkOpen();
@@ -182,14 +183,20 @@ export class DiskWatch {
     this.#onScan(this.#scanner.disks);
   }
 
-  /** Scans everything. Repeats that while xenstored does not respond: {@link DiskWatch.start} has a deadline. */
+  /**
+   * Scans everything. Repeats that while xenstored does not respond ({@link DiskWatch.start} has a deadline), and
+   * once after a lost connection.
+   */
   async #scanFirst(): Promise<void> {
-    for (;;) {
+    for (let isRetry = false; ;) {
       try {
         await this.#scanAll();
         return;
       } catch (error) {
-        if (!(error instanceof XenError && error.code === 'ERR_XENSTORE_TIMEOUT')) throw error;
+        const code = error instanceof XenError ? error.code : undefined;
+        const isLost = code === 'ERR_XENSTORE_IO';
+        if (code !== 'ERR_XENSTORE_TIMEOUT' && (!isLost || isRetry)) throw error;
+        isRetry ||= isLost;
       }
       await delay(FIRST_RETRY_MS);
     }

@@ -876,3 +876,36 @@ describe('a process with a set', () => {
     await expect(run(program, [], 'ulimit -n 60 && exec')).resolves.toBe('1,2,3,4,5,6,7,8,9,10\n');
   });
 });
+
+describe('diskSet()', () => {
+  let host: SimulatedHost;
+  beforeEach(async () => {
+    const disks = [{ name: 'xvda', source: '/dev/a' }];
+    host = await SimulatedHost.start({ guests: [{ name: 'web1', disks }] });
+  });
+  afterEach(() => host.stop());
+
+  test('does not time out because the event loop was blocked', async () => {
+    const xen = connect({ ...host.connectOptions, timeoutMs: 300 });
+    const set = xen.diskSet();
+    // the first request has been sent
+    await turn();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+    expect((await set).disks.map(label)).toEqual(['web1/xvda']);
+    xen.close();
+  });
+
+  test.each([0, 1, 5, 12])(
+    'reconnects when the connection is lost after %i responses, once',
+    async (skip) => {
+      const proxy = await XenstoredProxy.start(host);
+      const xen = connect(proxy.connectOptions);
+      await proxy.hangUp({ skip, times: 1 });
+      expect((await xen.diskSet()).disks.map(label)).toEqual(['web1/xvda']);
+      await proxy.hangUp();
+      await expect(xen.diskSet()).rejects.toMatchObject({ code: 'ERR_XENSTORE_IO' });
+      xen.close();
+      await proxy.stop();
+    },
+  );
+});

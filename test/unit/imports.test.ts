@@ -23,7 +23,7 @@ const LAYERS = [
   ['options.ts', 'disk-stats.ts'],
   ['native.ts', 'disk-name.ts', 'inspect.ts'],
   ['addon.ts'],
-  ['errors.ts', 'version.ts'],
+  ['errors.ts', 'version.ts', 'deadline.ts'],
 ];
 
 /** The files that the simulator may import besides its own. */
