@@ -24,9 +24,10 @@ class DescriptorReserve {
   template <typename Function>
   Failure With(Function open) {
     Failure failure = open();
-    if (!IsOutOfDescriptors(failure.error)) return failure;
-    Release();
-    failure = open();
+    if (IsOutOfDescriptors(failure.error)) {
+      Release();
+      failure = open();
+    }
     Fill();
     return failure;
   }

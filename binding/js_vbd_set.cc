@@ -1,5 +1,6 @@
 #include "js_vbd_set.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "deadline.h"
@@ -41,7 +42,12 @@ void JsVbdSet::Prepare(const Napi::CallbackInfo& info) { set_.Prepare(ToKeys(inf
 void JsVbdSet::Discard(const Napi::CallbackInfo& info) { set_.Discard(ToKeys(info[0])); }
 
 Napi::Value JsVbdSet::Assign(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), set_.Assign(ToKeys(info[0])));
+  const std::vector<VbdSet::Key> rows = ToKeys(info[0]);
+  std::vector<uint32_t> reopened(rows.size());
+  const uint32_t generation = set_.Assign(rows, reopened.data());
+  uint32_t* flags = TypedArray(info[1]).Data<uint32_t>(rows.size());
+  if (flags != nullptr) std::copy(reopened.begin(), reopened.end(), flags);
+  return Napi::Number::New(info.Env(), generation);
 }
 
 Napi::Value JsVbdSet::Sample(const Napi::CallbackInfo& info) {

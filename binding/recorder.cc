@@ -121,6 +121,7 @@ void Recorder::Run() {
     Frame* frame = block->At(block->used);
     Read(&rows, &reserve, frame);
     lock.lock();
+    if (is_stopped_) return;  // no sample comes after Stop()
     block->used += frame->size();
     ++block->frames;
     ++untaken_;

@@ -14,20 +14,17 @@ void VbdSet::Discard(const std::vector<Key>& vbds) {
   for (const Key& key : vbds) prepared_.erase(key);
 }
 
-uint32_t VbdSet::Assign(const std::vector<Key>& rows) {
+uint32_t VbdSet::Assign(const std::vector<Key>& rows, uint32_t* reopened) {
   std::vector<Row> next;
   next.reserve(rows.size());
   auto old = rows_.begin();
   for (const Key& key : rows) {
     while (old != rows_.end() && old->key < key) ++old;
     const auto prepared = prepared_.find(key);
-    if (prepared != prepared_.end()) {
-      next.push_back({key, prepared->second});
-    } else if (old != rows_.end() && old->key == key) {
-      next.push_back(*old);
-    } else {
-      next.push_back({key, nullptr});
-    }
+    const bool has_row = old != rows_.end() && old->key == key;
+    const std::shared_ptr<Vbd> former = has_row ? old->vbd : nullptr;
+    next.push_back({key, prepared != prepared_.end() ? prepared->second : former});
+    *reopened++ = has_row && next.back().vbd != former;
   }
   const bool is_same =
       std::equal(next.begin(), next.end(), rows_.begin(), rows_.end(),
@@ -73,7 +70,12 @@ Recorder::Rows VbdSet::RecordedRows() const {
   Recorder::Rows recorded{generation_};
   for (const Row& row : rows_) {
     Recorder::Source source;
-    if (row.vbd && row.vbd->is_open()) source = {row.vbd->files(), row.vbd->source().Clone()};
+    if (row.vbd && row.vbd->is_open()) {
+      source.statistics = row.vbd->source().Clone();
+      // Files that the kernel has not all made are opened anew at each tick.
+      const auto& files = row.vbd->files();
+      if (files && files->is_complete()) source.files = files;
+    }
     recorded.sources.push_back(std::move(source));
   }
   return recorded;

@@ -32,8 +32,9 @@ class VbdSet {
 
   // Replaces the rows, and closes the vbds that have none afterwards. rows: vbds in ascending
   // order. Takes a prepared vbd, or the row that the vbd has already; otherwise the row is not open
-  // (ENOENT). Returns the generation of the rows: another number if one of them has changed.
-  uint32_t Assign(const std::vector<Key>& rows);
+  // (ENOENT). reopened: receives 1 for each row whose vbd was opened anew, else 0. Returns the
+  // generation of the rows: another number if one of them has changed.
+  uint32_t Assign(const std::vector<Key>& rows, uint32_t* reopened);
 
   // The number of rows.
   size_t size() const { return rows_.size(); }

@@ -154,7 +154,6 @@ void XenstoreClient::Session::Wake() {
 void XenstoreClient::Session::Run() {
   int error = Open();
   const Outcome failure = error == 0 ? Outcome::kBroken : Outcome::kConnectFailed;
-  const int watch_descriptor = watch_handle_ == nullptr ? -1 : library_.fileno(watch_handle_);
 
   std::unique_lock<std::mutex> lock(mutex_);
   is_opened_ = true;
@@ -177,7 +176,7 @@ void XenstoreClient::Session::Run() {
       if (is_posted_ && notify_) notify_();
     } else {
       lock.unlock();
-      WaitForWork(watch_descriptor);
+      WaitForWork();
       lock.lock();
     }
     if (watch_handle_ == nullptr) continue;
@@ -291,7 +290,9 @@ int XenstoreClient::Session::DrainEvents() {
   return error;
 }
 
-void XenstoreClient::Session::WaitForWork(int watch_descriptor) {
+void XenstoreClient::Session::WaitForWork() {
+  // The first call makes a pipe. It is repeated until the process has descriptors for that.
+  const int watch_descriptor = watch_handle_ == nullptr ? -1 : library_.fileno(watch_handle_);
   pollfd waiting[] = {{wake_, POLLIN, 0}, {watch_descriptor, POLLIN, 0}};
   uint64_t times;
   // The result is looked at because of warn_unused_result.

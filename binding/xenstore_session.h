@@ -87,7 +87,7 @@ class XenstoreClient::Session {
   // Takes the watch events that have come. Returns 0, or an errno if the connection is lost.
   int DrainEvents();
   // Waits until Wake() or a watch event, at most kCheckMs if the session watches.
-  void WaitForWork(int watch_descriptor);
+  void WaitForWork();
 
   const Libxenstore& library_;
   const bool is_default_;  // uses libxenstore's default socket

@@ -52,8 +52,10 @@ export interface VbdSet {
   /**
    * Replaces the rows, and closes the vbds that have none afterwards. Returns the generation of the rows:
    * another number if one of them has changed.
+   *
+   * @param reopened - receives 1 for each row whose vbd was opened anew, else 0.
    */
-  assign(vbds: Uint32Array): number;
+  assign(vbds: Uint32Array, reopened: Uint32Array): number;
   /**
    * Reads all rows.
    *

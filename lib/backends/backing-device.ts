@@ -1,4 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs';
+import { XenError } from '../errors';
 import type { Host } from '../host';
 import { BACKING_ROW_LENGTH, BackingColumn, type BackingDevice, type BackingRow } from '../native';
 import { devicesDirectory } from './blkback';
@@ -109,6 +110,7 @@ export function backingStatPath(sysfs: string, device: string): string {
  * Reads which backing device a vbd has. It stays the same as long as the vbd exists.
  *
  * @returns `major:minor` in decimal; undefined if the vbd has no device, or none yet, or does not exist.
+ * @throws XenError `ERR_XEN_STATS_UNAVAILABLE` if there is no free descriptor.
  */
 export function readPhysicalDevice(
   sysfs: string,
@@ -194,7 +196,8 @@ function averageTime({ ios, timeMs }: { ios: number; timeMs: number }): number |
 function listVbds(devices: string): string[] {
   try {
     return readdirSync(devices).filter((name) => /^vbd-[0-9]+-[0-9]+$/.test(name));
-  } catch {
+  } catch (error) {
+    checkDescriptors(error, devices);
     return []; // blkback is not loaded
   }
 }
@@ -207,13 +210,28 @@ const PHYSICAL_DEVICE = /^([1-9a-f][0-9a-f]{0,2}):(0|[1-9a-f][0-9a-f]{0,4})\n?$/
 
 /** Returns the backing device of the vbd that has this directory. */
 function readDeviceOf(directory: string): string | undefined {
+  const path = `${directory}/physical_device`;
   let text: string;
   try {
-    text = readFileSync(`${directory}/physical_device`, 'latin1');
-  } catch {
+    text = readFileSync(path, 'latin1');
+  } catch (error) {
+    checkDescriptors(error, path);
     return undefined; // the vbd has been removed, or the kernel is still making it
   }
   const [, major, minor] = PHYSICAL_DEVICE.exec(text) ?? [];
   if (major === undefined || minor === undefined) return undefined;
   return `${parseInt(major, 16)}:${parseInt(minor, 16)}`;
+}
+
+/** Throws if an error says that there is no free descriptor: it is not known then whether the file exists. */
+function checkDescriptors(error: unknown, path: string): void {
+  const { code, errno } = error as NodeJS.ErrnoException;
+  if (code !== 'EMFILE' && code !== 'ENFILE') return;
+  const message = `cannot read ${path}: ${code}, too many open files: raise the limit (ulimit -n)`;
+  throw new XenError('ERR_XEN_STATS_UNAVAILABLE', message, {
+    ...(errno !== undefined && { errno: Math.abs(errno) }),
+    syscall: 'open',
+    path,
+    cause: error,
+  });
 }

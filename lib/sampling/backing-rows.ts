@@ -4,6 +4,7 @@ import {
   readPhysicalDevice,
   type BackingRates,
 } from '../backends/backing-device';
+import { XenError } from '../errors';
 import type { Host } from '../host';
 import { BACKING_ROW_LENGTH, type BackingDevice, type BackingRow } from '../native';
 import type { DiskInfo } from '../xenstore/disks';
@@ -48,7 +49,7 @@ export class BackingRows {
     this.#closeUnused();
   }
 
-  /** Forgets the device of a disk, which could not be read: it may have been attached again. */
+  /** Forgets the device of a disk, which could not be read or was attached again: it may have another one. */
   forget({ backend }: DiskInfo): void {
     this.#numbers.delete(backend);
     this.#closeUnused();
@@ -61,7 +62,7 @@ export class BackingRows {
       [device.row, device.previous] = [device.previous, device.row];
       device.wasRead = device.isRead;
       device.isRead = device.file.read(device.row, 0) === 0;
-      // it fails from now on: another device may get the number
+      // another device may get the number
       if (!device.isRead) this.#drop(number);
     }
   }
@@ -91,7 +92,13 @@ export class BackingRows {
     const { native, vbds, sysfs } = this.#host;
     const unknown = this.#disks.filter(({ backend }) => !this.#numbers.has(backend));
     for (const { backend, domid, devid } of unknown.slice(0, LOOKUPS_AT_ONCE)) {
-      const number = readPhysicalDevice(sysfs, domid, devid);
+      let number: string | undefined;
+      try {
+        number = readPhysicalDevice(sysfs, domid, devid);
+      } catch (error) {
+        if (error instanceof XenError) return; // no free descriptor: the next sample continues
+        throw error;
+      }
       this.#numbers.set(backend, number);
       if (number === undefined || this.#devices.has(number)) continue;
       this.#devices.set(number, {

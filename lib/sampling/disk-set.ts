@@ -38,7 +38,7 @@ export interface DiskSetOptions {
   maxAgeMs?: number | undefined;
   /**
    * Whether rates include those of the disks' backing devices ({@link DiskRates.backing}); default: false. It
-   * costs one more `pread` a disk, and one more open file.
+   * costs one more `pread` and one more open file a device.
    */
   backing?: boolean | undefined;
 }
@@ -384,14 +384,24 @@ export class DiskSet<N extends number | bigint = number> extends EventEmitter<Di
     const added = disks.filter(({ backend }) => !rows.has(backend));
     const kept = new Set(disks.map(({ backend }) => backend));
     const removed = this.#disks.filter(({ backend }) => !kept.has(backend));
-    this.#nativeGeneration = this.#vbds.assign(toKeys(disks));
+    const reopened = new Uint32Array(disks.length);
+    this.#nativeGeneration = this.#vbds.assign(toKeys(disks), reopened);
     const isSame = isEqual(disks, this.#disks);
     if (!isSame) {
+      // the errors are those of the last sample, with the descriptions of that time
+      const { errors } = this;
+      const former = new Map(this.#disks.map((disk) => [disk.backend, errors.get(disk)]));
       this.#disks = Object.freeze(disks);
-      this.#errors = undefined;
+      this.#errors = new Map(
+        disks.flatMap((disk) => {
+          const error = former.get(disk.backend);
+          return error === undefined ? [] : [[disk, error]];
+        }),
+      );
       this.#qemuRows.update(disks);
       this.#backingRows?.update(disks);
     }
+    for (const [i, disk] of disks.entries()) if (reopened[i] === 1) this.#backingRows?.forget(disk);
     for (const ref of this.#recorders) {
       const recorder = ref.deref();
       if (recorder === undefined) this.#recorders.delete(ref);

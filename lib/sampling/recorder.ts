@@ -126,7 +126,7 @@ export class Recorder<N extends number | bigint = number> {
    * @internal
    */
   update(generation: number, disks: readonly DiskInfo[]): void {
-    this.#disks.set(generation, disks);
+    if (!this.#isStopped) this.#disks.set(generation, disks);
   }
 }
 

@@ -58,17 +58,16 @@ export class SampledRows<N extends number | bigint> {
     this.#length = former.length;
     const values = this.#newValues(former.length);
     const previous = this.#newValues(former.length);
-    const failures = new Uint32Array(former.length);
     for (const [i, row] of former.entries()) {
       if (row === undefined) continue;
       copy(values, rowOf(this.#values, row), i * ROW_LENGTH);
       copy(previous, rowOf(this.#previous, row), i * ROW_LENGTH);
-      failures[i] = this.#failures[row] ?? 0;
     }
-    [this.#values, this.#previous, this.#failures] = [values, previous, failures];
+    [this.#values, this.#previous] = [values, previous];
+    this.#failures = new Uint32Array(former.length);
   }
 
-  /** Returns the failure of a row in the last sample, or 0. */
+  /** Returns the failure of a row in the last sample, or 0. Not after {@link SampledRows.arrange}. */
   failure(row: number): number {
     return this.#failures[row] ?? 0;
   }
@@ -92,7 +91,7 @@ export class SampledRows<N extends number | bigint> {
   }
 }
 
-/** Whether a row was read: every backend has at least one of the counters. */
+/** Whether a row has numbers: it was read, and the backend has one of the counters that are read. */
 export function isFilled(values: Float64Array | BigInt64Array, row: number): boolean {
   return Object.values(Column).some((column) => (values[row * ROW_LENGTH + column] ?? -1) >= 0);
 }

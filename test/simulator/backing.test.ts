@@ -122,6 +122,26 @@ describe('the backing device of a disk', () => {
       expect(waits()).toEqual([3, undefined]);
     });
 
+    test('follows a disk that was attached again with another device, seen in one scan', async () => {
+      const names = ['xvda', 'xvde'];
+      const set = await xen.diskSet({ backing: true, filter: ({ name }) => names.includes(name) });
+      set.sample();
+      const removed: unknown[] = [];
+      set.on('remove', (disk) => removed.push(disk));
+      await host.faults.hold();
+      await host.detachDisk(1, 'xvda');
+      await host.attachDisk(1, { name: 'xvda', source: '/dev/a', counters: { rd_req: 7 } });
+      setDevice(51712, '7:10');
+      await host.attachDisk(1, { name: 'xvde', source: '/dev/e' });
+      await host.faults.clear();
+      while (set.disks.length < 2) await new Promise(setImmediate);
+      expect(removed).toEqual([]);
+      expect(set.sample().values[0]).toBe(7);
+      setStat('254:0', [99, 0, 99, 99, 5, 0, 8, 20, 1, 30, 61, 0, 0, 0, 0, 2, 6]);
+      setStat('7:16', [1, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+      expect(set.sample().rates()[0]?.backing?.rAwait).toBe(5);
+    });
+
     test('is without it by default', async () => {
       const set = await xen.diskSet();
       expect(set.sample().sample().rates()[0]).not.toHaveProperty('backing');

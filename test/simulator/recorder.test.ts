@@ -156,6 +156,17 @@ describe('a recorder', () => {
     expect(column(again, 1, 'rdReq').at(-1)).toBe(2);
   });
 
+  test('reads a disk from the moment when the kernel has made all of its files', async () => {
+    const [file, hidden] = [join(statistics(), 'wr_sect'), join(statistics(), 'hidden')];
+    renameSync(file, hidden);
+    const other = connect(host.connectOptions);
+    const recorder = (await other.diskSet()).record({ intervalMs: 1, capacity: 1000 });
+    await takeUntil(recorder, (it) => column(it, 0, 'rdReq').at(-1) === -1);
+    renameSync(hidden, file);
+    await takeUntil(recorder, (it) => column(it, 0, 'rdReq').at(-1) === 1);
+    other.close();
+  });
+
   test('of a set of some counters has -1 in the other columns', async () => {
     const own = await xen.diskSet({ counters: ['rdReq'] });
     const [samples] = await takeSamples(own.record({ intervalMs: 1, capacity: 10 }), 1);
