@@ -14,6 +14,7 @@ import {
   MAX_DOMID,
   identifyDomain,
   identifyDomains,
+  confirmRunning,
   identityNodes,
   listDomids,
   type DomainIdentity,
@@ -132,8 +133,13 @@ export class Connection {
    */
   domains(): Domain[] {
     const query = this.#xenstore.query();
-    const domids = this.#list(query);
-    return identifyDomains(query, this.#host.ownDomid, domids).map((it) => this.#domain(it));
+    const { ownDomid } = this.#host;
+    const identities = identifyDomains(query, ownDomid, this.#list(query));
+    // a domain without a name may have ended since; a driver domain may not read names
+    const running = identities.filter(
+      (it) => ownDomid !== 0 || confirmRunning(query, ownDomid, it) !== undefined,
+    );
+    return running.map((it) => this.#domain(it));
   }
 
   /**

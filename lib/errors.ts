@@ -16,7 +16,7 @@ import { inspect } from 'node:util';
  * | `ERR_XEN_NO_LIBXENSTORE` | libxenstore is not installed on this machine |
  * | `ERR_XENSTORE_CONNECT` | xenstored cannot be reached, or refuses the request |
  * | `ERR_XENSTORE_TIMEOUT` | xenstored did not respond before the deadline |
- * | `ERR_XENSTORE_IO` | the connection to xenstored was lost, or a response was invalid |
+ * | `ERR_XENSTORE_IO` | the connection to xenstored was lost, and so was a second one |
  * | `ERR_XEN_CLOSED` | the object was used after `close()` |
  */
 export type XenErrorCode =

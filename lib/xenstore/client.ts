@@ -205,6 +205,9 @@ const CONNECT_HINTS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'xenstored is not running',
   EACCES: 'only root may connect',
   EPERM: 'only root may connect',
+  EMFILE: 'too many open files: raise the limit (ulimit -n)',
+  ENFILE: 'too many open files on this machine',
+  EAGAIN: 'no thread can be started',
 };
 
 /** Returns the path of the socket that libxenstore connects to first. */

@@ -1,6 +1,8 @@
 import { connect, type Connection } from 'xen-block-stats';
+import { SimulatedHost } from 'xen-block-stats/simulator';
 import { describeOnHosts } from '../support/hosts';
 import type { TestHost } from '../support/real-host';
+import { XenstoredProxy } from '../support/xenstored-proxy';
 
 const error = (code: string, more: object = {}) => expect.objectContaining({ code, ...more });
 const UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
@@ -285,4 +287,16 @@ describeOnHosts('on', (start) => {
       });
     });
   });
+});
+
+test('domains() leaves out a domain that ends while it is listed', async () => {
+  const host = await SimulatedHost.start({ guests: [{ name: 'web1' }, { name: 'web2' }] });
+  const proxy = await XenstoredProxy.start(host);
+  const xen = connect(proxy.connectOptions);
+  // for each node of web2
+  await proxy.error('ENOENT', { path: '/local/domain/2' });
+  expect(xen.domains().map(({ domid }) => domid)).toEqual([0, 1]);
+  xen.close();
+  await proxy.stop();
+  await host.stop();
 });
