@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // try-tarball.mjs TARBALL: installs a packed package into an empty project, as users do, and uses it on a simulated
-// host. Needs Node.js and npm only, and so runs on every platform that has a binary.
+// host. Needs Node.js, npm and libxenstore, and so runs on every platform that has a binary.
 import { deepEqual, match } from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

