@@ -26,6 +26,7 @@ interface Step {
 }
 
 interface Job {
+  container?: unknown;
   needs?: string;
   permissions?: Record<string, string>;
   strategy?: { matrix: { image?: string[]; include?: { target: string }[] } };
@@ -87,6 +88,14 @@ describe.each(names)('%s', (name) => {
   test('keeps no credentials in the work tree', () => {
     const checkouts = steps.filter(({ uses }) => uses?.startsWith('actions/checkout@'));
     for (const step of checkouts) expect(step.with).toEqual({ 'persist-credentials': false });
+  });
+
+  test('lets git use the directory of another user where steps run as root, in a container', () => {
+    const allow = 'git config --global --add safe.directory "$GITHUB_WORKSPACE"';
+    const inContainer = jobs.filter(([, { container }]) => container !== undefined);
+    expect(inContainer.length).toBeGreaterThan(0);
+    // the first step is the checkout
+    for (const [, job] of inContainer) expect(job.steps[1]).toEqual({ run: allow });
   });
 
   test('has jobs that follow jobs that exist, and end', () => {
