@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Connection, DiskInfo } from '..';
 import { isReadable } from '../backends/readable';
+import { sizeOf } from '../xenstore/disks';
 import { findDomain } from './domain';
 import { addHostOptions, withConnection, type HostValues } from './host-command';
 import { toJson } from './json';
@@ -36,7 +37,13 @@ const COLUMNS: readonly { heading: string; of: (disk: DiskInfo, ownDomid: number
     of: ({ mode, deviceType }) => (deviceType === 'cdrom' ? `${mode},cdrom` : mode),
   },
   { heading: 'STATE', of: ({ state }) => STATES[state ?? 0] ?? String(state) },
-  { heading: 'SIZE', of: sizeOf },
+  {
+    heading: 'SIZE',
+    of: (disk) => {
+      const size = sizeOf(disk);
+      return size === undefined ? '-' : formatSize(size);
+    },
+  },
   { heading: 'SECTOR', of: sectorOf },
   { heading: 'SOURCE', of: ({ source }) => source ?? '-' },
 ];
@@ -90,11 +97,6 @@ function list(xen: Connection, domain: string | undefined, isJson: boolean): str
 function toRecord({ domid, domain, uuid, name, ...info }: DiskInfo, ownDomid: number): object {
   const readable = isReadable({ domid, domain, uuid, name, ...info }, ownDomid);
   return { domid, domain, uuid, disk: name, ...info, readable };
-}
-
-function sizeOf({ kind, sectors, sectorSize = 512 }: DiskInfo): string {
-  if (sectors === undefined) return '-';
-  return formatSize(sectors * (kind === 'vbd' ? 512 : sectorSize));
 }
 
 /** Returns the sizes of a logical and of a physical sector, in bytes. */

@@ -1,7 +1,7 @@
 import type { Attributes, BatchObservableCallback, Meter, Observable } from '@opentelemetry/api';
 import { Column, ROW_LENGTH } from '../native';
 import type { DiskSet } from '../sampling/disk-set';
-import type { DiskInfo } from '../xenstore/disks';
+import { sizeOf, type DiskInfo } from '../xenstore/disks';
 import { DiskLabels } from './disk-labels';
 import { Readings } from './readings';
 import { countUnsupported } from './unsupported-disks';
@@ -109,7 +109,7 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
     const attributes = labels.of(disks);
     const previous = present;
     present = new Map();
-    for (const [row, { sectors }] of disks.entries()) {
+    for (const [row, info] of disks.entries()) {
       const disk = attributes[row];
       if (disk === undefined) continue;
       const isCurrent = reading?.isCurrent(row) === true;
@@ -117,7 +117,8 @@ export function observeDiskSet(meter: Meter, set: DiskSet): () => void {
         const value = values[row * ROW_LENGTH + Column[column]] ?? -1;
         if (value >= 0) result.observe(instrument, value / unit, disk[direction]);
       }
-      if (sectors !== undefined) result.observe(limit, sectors * 512, disk.none);
+      const size = sizeOf(info);
+      if (size !== undefined) result.observe(limit, size, disk.none);
       result.observe(up, Number(isCurrent), disk.none);
       present.set(disk.key, disk.none);
     }

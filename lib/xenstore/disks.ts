@@ -51,8 +51,8 @@ export interface DiskInfo {
    */
   readonly state: number | undefined;
   /**
-   * The size in sectors, the node `sectors`; undefined until the guest connects. A vbd's are sectors of 512
-   * bytes, independently of `sectorSize`.
+   * The size in sectors, the node `sectors`; undefined until the guest connects. A qdisk's sectors have
+   * `sectorSize` bytes, those of other kinds 512 bytes, independently of `sectorSize`.
    */
   readonly sectors: number | undefined;
   /** Bytes of a logical sector, the node `sector-size`; undefined until the guest connects. */
@@ -232,6 +232,12 @@ export function isSameDisk(before: DiskInfo, now: DiskInfo): boolean {
     before.source === now.source &&
     isSameDomain({ ...before, name: before.domain }, { ...now, name: now.domain })
   );
+}
+
+/** Returns the size of a disk in bytes; undefined until the guest connects. */
+export function sizeOf({ kind, sectors, sectorSize }: DiskInfo): number | undefined {
+  if (sectors === undefined) return undefined;
+  return sectors * (kind === 'qdisk' ? (sectorSize ?? 512) : 512);
 }
 
 function toDiskInfo(

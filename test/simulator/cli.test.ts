@@ -282,6 +282,19 @@ describe('xen-block-stats', () => {
       expect(lines).toContainEqual(expect.stringMatching(/^3 {6}"数据 ünï" {2}xvda /));
       expect(lines).toContainEqual(expect.stringMatching(/^1 {6}web1 {8}xvda /));
     });
+
+    test('prints the size of disks with sectors of 4096 bytes', async () => {
+      const large = { source: '/srv/a', sectorSize: 4096 };
+      const disks = (['vbd', 'vbd3', 'qdisk'] as const).map((kind, i) => ({
+        name: `d${i}p0`,
+        kind,
+        ...large,
+      }));
+      const { domid } = await host.addGuest({ name: 'large', disks });
+      const { stdout } = cli('list', 'large', ...hostOptions);
+      await host.removeGuest(domid);
+      expect(stdout.match(/ 1\.00G +4096\/4096 /g)).toHaveLength(3);
+    });
   });
 
   describe('devid', () => {

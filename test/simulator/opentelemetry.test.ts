@@ -189,9 +189,9 @@ describe('a meter of OpenTelemetry', () => {
     beforeEach(async () => {
       stop();
       const counters = { rd_ns: 1_500_000_000, wr_ns: 250_000_000, errors: 2 };
-      const tapdisk = { kind: 'vbd3', format: 'vhd', counters } as const;
+      const tapdisk = { kind: 'vbd3', format: 'vhd', sectorSize: 4096, counters } as const;
       await host.attachDisk(1, { name: 'xvdb', source: '/srv/b.vhd', ...tapdisk });
-      const qemu = { kind: 'qdisk', format: 'qcow2', counters } as const;
+      const qemu = { kind: 'qdisk', format: 'qcow2', sectorSize: 4096, counters } as const;
       await host.attachDisk(1, { name: 'xvdc', source: '/srv/c.qcow2', ...qemu });
       impatient = connect({ ...host.connectOptions, timeoutMs: 200 });
       all = await impatient.diskSet({ kinds: ['vbd', 'vbd3', 'qdisk'] });
@@ -205,6 +205,11 @@ describe('a meter of OpenTelemetry', () => {
       ofWeb1(metrics, name)?.flatMap(([value, attributes]) =>
         (attributes as typeof web1)['system.device'] === disk ? [value] : [],
       );
+
+    test('has the size of each disk in bytes, also with sectors of 4096 bytes', async () => {
+      const limits = ofWeb1(await collect(), 'system.disk.limit');
+      expect(limits?.map(([value]) => value)).toEqual([2 ** 30, 2 ** 30, 2 ** 30]);
+    });
 
     test('has the times and the errors that the backend counts', async () => {
       const metrics = await collect();

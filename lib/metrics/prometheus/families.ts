@@ -1,6 +1,6 @@
 import { Column, ROW_LENGTH } from '../../native';
 import { readVersion } from '../../version';
-import type { DiskInfo } from '../../xenstore/disks';
+import { sizeOf, type DiskInfo } from '../../xenstore/disks';
 import type { MakeLabels } from '../disk-labels';
 import type { Reading } from '../readings';
 import { countUnsupported } from '../unsupported-disks';
@@ -69,9 +69,7 @@ function counter(
   };
 }
 
-/** The size of a disk in bytes: vbd's node `sectors` counts sectors of 512 bytes. */
-const size: DiskFamily['value'] = (_reading, _row, { sectors }) =>
-  sectors === undefined ? -1 : sectors * 512;
+const size: DiskFamily['value'] = (_reading, _row, disk) => sizeOf(disk) ?? -1;
 
 const XEN: readonly DiskFamily[] = [
   counter('xen_block_read_bytes_total', 'Bytes that the guest read.', 'rdBytes'),

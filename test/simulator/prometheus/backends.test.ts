@@ -49,8 +49,14 @@ beforeEach(async () => {
         uuid: UUID,
         disks: [
           { name: 'xvda', source: '/dev/vg/web1' },
-          { name: 'xvdb', source: '/srv/b.vhd', kind: 'vbd3', format: 'vhd' },
-          { name: 'xvdc', source: '/srv/c.qcow2', kind: 'qdisk', format: 'qcow2' },
+          { name: 'xvdb', source: '/srv/b.vhd', kind: 'vbd3', format: 'vhd', sectorSize: 4096 },
+          {
+            name: 'xvdc',
+            source: '/srv/c.qcow2',
+            kind: 'qdisk',
+            format: 'qcow2',
+            sectorSize: 4096,
+          },
         ],
       },
       {
@@ -137,6 +143,16 @@ describe('in this process', () => {
     expect(text.match(/^xen_block_backing_info/gm)).toHaveLength(1);
     expect(upOf(text).down).toEqual([]);
     expect(valueOf(text, 'xen_block_disks')).toBe(4);
+  });
+
+  test('has the size of each disk in bytes, also with sectors of 4096 bytes', async () => {
+    const text = await scrape(new MetricsText(set));
+    const libvirt = await scrape(new MetricsText(set, { names: 'libvirt' }));
+    const capacity = 'libvirt_domain_block_stats_capacity_bytes';
+    for (const disk of ['xvda', 'xvdb', 'xvdc']) {
+      expect(valueOf(text, `xen_block_size_bytes${ofWeb1(disk)}`)).toBe(2 ** 30);
+      expect(valueOf(libvirt, `${capacity}{domain="web1",target_device="${disk}"}`)).toBe(2 ** 30);
+    }
   });
 
   test('has no metrics of a backing device that cannot be read, and omits flushes of old kernels', async () => {
