@@ -1,6 +1,7 @@
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   renameSync,
@@ -156,6 +157,35 @@ test('the command says what it needs, if the compiler is not installed', () => {
   expect(stderr).toContain('/nonexistent/c++ failed');
   expect(stderr).toContain('apt-get install g++ libxen-dev');
   expect(status).toBe(1);
+});
+
+test('script/bootstrap installs and builds for each machine that uses the clone, once', () => {
+  const clone = mkdtempSync(join(project, 'clone-'));
+  const sources = ['CMakeLists.txt', 'package-lock.json', 'tsconfig.json', 'docs/command-line.md'];
+  for (const path of ['binding', 'lib', 'script', ...sources]) {
+    cpSync(join(ROOT, path), join(clone, path), { recursive: true });
+  }
+  const tools = join(clone, 'tools');
+  mkdirSync(tools);
+  const writeProgram = (path: string, ...lines: string[]) => {
+    writeFileSync(path, ['#!/bin/sh', ...lines, ''].join('\n'), { mode: 0o755 });
+  };
+  const asMachine = '[ "$2" != process.arch ] || exec echo $ARCH';
+  writeProgram(join(tools, 'node'), asMachine, `exec ${process.execPath} "$@"`);
+  const reinstall = '[ $1 != ci ] || { rm -rf node_modules; mkdir node_modules; }';
+  writeProgram(join(tools, 'npm'), 'echo npm $1', reinstall, 'mkdir -p dist');
+  const build = 'install -D /dev/null prebuilds/linux-$ARCH/xen-block-stats.glibc.node';
+  writeProgram(join(clone, 'script/prebuilds'), 'echo prebuilds', build);
+
+  const bootstrap = (ARCH: string) => {
+    const env = { ARCH, PATH: `${tools}:${process.env['PATH']}` };
+    const { stdout } = run(join(clone, 'script/bootstrap'), [], env);
+    return stdout.match(/^(npm ci|prebuilds)$/gm);
+  };
+  expect(bootstrap('x64')).toEqual(['npm ci', 'prebuilds']);
+  expect(bootstrap('x64')).toBeNull();
+  expect(bootstrap('arm64')).toEqual(['npm ci', 'prebuilds']);
+  expect(bootstrap('x64')).toEqual(['npm ci']);
 });
 
 test('the command compiles and links with the options of CMakeLists.txt', () => {
