@@ -61,10 +61,11 @@ export function checkGuest(guest: GuestOptions): void {
   guest.disks?.forEach(checkDisk);
 }
 
-/** Throws unless the name and the counters are valid. */
+/** Throws unless the name, the counters and the workload are valid. */
 export function checkDisk(disk: DiskOptions): void {
   parseDiskName(new Options(disk).any('name') as string);
   checkCounters(disk.counters ?? {});
+  checkBytes('workload', disk.workload ?? {});
 }
 
 /** Throws unless each counter is an integer from 0 to 2^64 - 1. */
@@ -76,8 +77,12 @@ export function checkCounters(counters: CounterOptions): void {
 }
 
 /** Throws unless the bytes are multiples of a sector. */
-export function checkIo({ readBytes = 0, writeBytes = 0 }: Io): void {
+export function checkIo(io: Io): void {
+  checkBytes('io', io);
+}
+
+function checkBytes(option: string, { readBytes = 0, writeBytes = 0 }: Io | Workload): void {
   for (const [name, bytes] of Object.entries({ readBytes, writeBytes })) {
-    if (bytes % 512 !== 0) throw outOfRange(`io.${name}`, 'a multiple of 512', bytes);
+    if (bytes % 512 !== 0) throw outOfRange(`${option}.${name}`, 'a multiple of 512', bytes);
   }
 }

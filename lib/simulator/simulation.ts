@@ -79,6 +79,7 @@ export class Simulation {
         throw new Error(`guest ${spec.domid} (${spec.name}) exists already`);
       }
     }
+    for (const disk of disks) checkCountersOfKind(disk.kind, disk.counters);
     const spec = { domid, name, uuid };
     this.#lastDomid = Math.max(this.#lastDomid, domid);
     this.#guests.set(domid, { spec, disks: new Map() });
@@ -99,6 +100,7 @@ export class Simulation {
   }
 
   async attachDisk(domid: number, disk: DiskOptions): Promise<void> {
+    checkCountersOfKind(disk.kind, disk.counters);
     this.#attach(domid, disk);
     await this.#backends.untilReady(domid);
   }
@@ -187,7 +189,6 @@ export class Simulation {
     const options = { backendDomid: ownDomid, ...disk };
     const devid = parseDiskName(disk.name);
     if (disks.has(devid)) throw new Error(`domain ${domid} has a disk ${disk.name} already`);
-    checkCountersOfKind(disk.kind, disk.counters);
 
     const isServed = options.backendDomid === ownDomid && !isEmptyDrive(disk);
     const statistics = isServed ? this.#backends.attach(domid, options) : undefined;

@@ -317,6 +317,8 @@ describe('a host', () => {
       code: 'ERR_XEN_INVALID_DISK',
     });
     await expect(host.io(1, 'xvda', { readBytes: 100 })).rejects.toThrow('multiple of 512');
+    const odd = { name: 'xvdb', source: '/dev/b', workload: { writeBytes: 1000 } };
+    await expect(host.attachDisk(1, odd)).rejects.toThrow('multiple of 512');
     await expect(host.setCounters(1, 'xvda', { rd_req: -1 })).rejects.toThrow(RangeError);
     await expect(host.removeGuest(77)).rejects.toThrow('no guest with domid 77');
     await expect(host.detachDisk(1, 'xvdz')).rejects.toThrow('no disk xvdz');
@@ -326,6 +328,11 @@ describe('a host', () => {
     const twice = [{ name: 'xvda' }, { name: 'd0p0' }];
     await expect(host.addGuest({ name: 'web2', disks: twice })).rejects.toThrow('the same devid');
     await expect(host.attachDisk(1, { name: 'xvda' })).rejects.toThrow('already');
+    const foreign = { name: 'xvdb', kind: 'qdisk', source: '/b', counters: { f_req: 1 } } as const;
+    await expect(host.addGuest({ name: 'web2', domid: 2, disks: [foreign] })).rejects.toThrow(
+      'the backend qdisk has no counter f_req',
+    );
+    expect(await host.read('/local/domain/2/name')).toBeUndefined();
     await expect(host.remove('/no/such')).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
