@@ -49,7 +49,7 @@ export class Simulation {
   readonly #guests = new Map<number, Guest>();
   #lastDomid: number;
   /** The I/O of disks since the start of the workload. */
-  #streams = new Map<Disk, WorkloadStream>();
+  #streams = new WeakMap<Disk, WorkloadStream>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: SimulationOptions) {
@@ -146,7 +146,7 @@ export class Simulation {
 
   startWorkload(intervalMs: number, seed: number): void {
     this.stopWorkload();
-    this.#streams = new Map();
+    this.#streams = new WeakMap();
     this.#timer = setInterval(() => {
       this.#work(intervalMs / 1000, seed);
     }, intervalMs);
