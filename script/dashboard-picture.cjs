@@ -32,14 +32,19 @@ const COLOURS = [
 ];
 const UNITS = { Bps: 'B/s', bytes: 'B', iops: 'io/s', ops: '/s', s: 's' };
 
-/** Starts a program, and returns it and the first match of a pattern in its output. */
+/** The programs that run. */
+const children = [];
+
+/** Starts a program, and returns the address that a pattern finds in its output. */
 async function start(file, args, pattern) {
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  await once(child, 'spawn');
+  children.push(child);
   for await (const line of createInterface(pattern.onStderr ? child.stderr : child.stdout)) {
     const match = pattern.text.exec(line);
     if (match === null) continue;
     child.stderr.resume();
-    return { child, address: match[1] };
+    return match[1];
   }
   throw new Error(`${file} did not start`);
 }
@@ -144,8 +149,15 @@ ${DRAW[type](series, unit, width, height).join('\n')}
 </g>`;
 }
 
-async function main() {
-  const directory = mkdtempSync(join(tmpdir(), 'picture-'));
+/** Ends a program, unless it has ended by itself. */
+async function end(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill();
+  await once(child, 'exit');
+}
+
+/** Returns the picture. Prometheus has its files in the directory. */
+async function draw(directory) {
   const command = join(root, 'dist/xen-block-stats.js');
   const exporter = await start(
     process.execPath,
@@ -155,7 +167,7 @@ async function main() {
     },
   );
   const file = join(directory, 'prometheus.yml');
-  const scrape = `scrape_configs: [{job_name: x, scrape_interval: 1s, static_configs: [{targets: ['${exporter.address}']}]}]`;
+  const scrape = `scrape_configs: [{job_name: x, scrape_interval: 1s, static_configs: [{targets: ['${exporter}']}]}]`;
   writeFileSync(file, scrape);
   const prometheus = await start(
     join(root, '.cache/prometheus/prometheus'),
@@ -172,21 +184,24 @@ async function main() {
   const { gridPos: table } = panels.find(({ type }) => type === 'table');
   const shown = panels.filter(({ gridPos }) => gridPos.y < table.y);
   const drawn = [];
-  for (const panel of shown)
-    drawn.push(drawPanel(panel, await seriesOf(panel, prometheus.address, end)));
+  for (const panel of shown) drawn.push(drawPanel(panel, await seriesOf(panel, prometheus, end)));
   const height = Math.max(...shown.map(({ gridPos: { y, h } }) => y + h)) * 30;
-  const picture = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${24 * UNIT} ${height}" font-family="sans-serif">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${24 * UNIT} ${height}" font-family="sans-serif">
 <title>The dashboard, with the guests of serve --demo</title>
 <rect width="100%" height="100%" fill="#111217"/>
 ${drawn.join('\n')}
 </svg>
 `;
-  writeFileSync(join(root, 'docs/pictures/dashboard.svg'), picture);
-  for (const { child } of [prometheus, exporter]) {
-    child.kill();
-    await once(child, 'close');
+}
+
+async function main() {
+  const directory = mkdtempSync(join(tmpdir(), 'picture-'));
+  try {
+    writeFileSync(join(root, 'docs/pictures/dashboard.svg'), await draw(directory));
+  } finally {
+    for (const child of children) await end(child);
+    rmSync(directory, { recursive: true });
   }
-  rmSync(directory, { recursive: true });
 }
 
 main();
