@@ -197,6 +197,17 @@ describe('xen-block-stats record', () => {
     await tmux.close();
     expect(lines.some((line) => /^\d+ samples,/.test(line))).toBe(false);
   });
+
+  needing('tmux').test('prints its table on the terminal that shows its progress', async () => {
+    const tmux = await Tmux.start({}, { columns: 200 });
+    const options = ['1', 'xvda', '--interval', '100ms', '--duration', '1s', ...hostOptions];
+    const command = [process.execPath, MAIN, 'record', ...options];
+    tmux.type(`${command.join(' ')}; echo status $?`, 'Enter');
+    const lines = await tmux.until('the end', (all) => all.includes('status 0'));
+    await tmux.close();
+    expect(lines.filter((line) => /^\d+ samples,/.test(line))).toEqual([]);
+    expect(lines.filter((line) => /^ +\d\.\d{6} +"web 1" +xvda /.test(line))).not.toEqual([]);
+  });
 });
 
 /** Whether a process has a counter's file open. */

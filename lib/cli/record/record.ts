@@ -64,6 +64,8 @@ async function printUntil(
   const latest = performance.now() + durationMs + TAKE_MS;
   while (!end.aborted && !progress.isOver && performance.now() < latest) {
     await delay(TAKE_MS, undefined, { signal: end }).catch(() => undefined);
+    // the samples begin at the start of a line, also if stdout is the same terminal
+    progress.clear();
     for (const samples of recorder.take()) {
       const cut = progress.advance(samples);
       if (cut.timestamps.length > 0) output.add(cut);
