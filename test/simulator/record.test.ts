@@ -79,6 +79,27 @@ describe('xen-block-stats record', () => {
     expect(lines).toHaveLength(2);
   });
 
+  test('prints the samples of the whole duration, also if a write takes longer', () => {
+    // as a write to a terminal or to a file can
+    const slowWrites = `
+      const { stdout } = process;
+      const write = stdout.write.bind(stdout);
+      stdout.write = (text) => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+        return write(text);
+      };`;
+    const preload = ['--import', `data:text/javascript,${encodeURIComponent(slowWrites)}`];
+    const options = ['1', 'xvda', '--interval', '1ms', '--duration', '300ms'];
+    const { stdout, status } = spawnSync(
+      process.execPath,
+      [...preload, MAIN, 'record', ...options, ...hostOptions],
+      { encoding: 'utf8' },
+    );
+    expect(status).toBe(0);
+    const last = stdout.trimEnd().split('\n').at(-1)?.trim().split(' ')[0];
+    expect(Number(last)).toBeGreaterThan(0.2);
+  });
+
   test('prints all disks of a domain as CSV', () => {
     const { lines, status } = record('1', '--interval', '1ms', '--duration', '20ms', '--csv');
     expect(status).toBe(0);

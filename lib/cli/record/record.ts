@@ -62,8 +62,11 @@ async function printUntil(
   const progress = new Progress(durationMs);
   // no sample may be due after the duration
   const latest = performance.now() + durationMs + TAKE_MS;
-  while (!end.aborted && !progress.isOver && performance.now() < latest) {
+  let isLast = false;
+  while (!isLast && !progress.isOver) {
     await delay(TAKE_MS, undefined, { signal: end }).catch(() => undefined);
+    // before the samples are taken: printing them can take longer than the rest of the duration
+    isLast = end.aborted || performance.now() >= latest;
     // the samples begin at the start of a line, also if stdout is the same terminal
     progress.clear();
     for (const samples of recorder.take()) {
