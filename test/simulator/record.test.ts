@@ -206,6 +206,28 @@ describe('xen-block-stats record', () => {
     expect(record('1', 'xvdz').stderr).toMatch(/^xen-block-stats: .*xvdz/);
   });
 
+  test('says which disks of the domain it cannot record, and fails if it can record none', async () => {
+    const qemu = { name: 'xvda', source: '/a.qcow2', kind: 'qdisk', format: 'qcow2' } as const;
+    const blktap2 = { name: 'xvdb', source: '/b.vhd', kind: 'tap', format: 'vhd' } as const;
+    await host.addGuest({ name: 'mail', domid: 8, disks: [qemu, blktap2] });
+    const reason = '1 disk of QEMU, 1 disk of tapdisk are not shown';
+    const none = (message: string) => ({
+      lines: [],
+      stderr: `xen-block-stats: ${message}\n`,
+      status: 1,
+    });
+    const duration = ['--duration', '5ms'];
+    expect(record('mail', ...duration)).toEqual(none(`there is no disk to record: ${reason}`));
+    await host.attachDisk(8, { name: 'xvdc', source: '/dev/c' });
+    const { lines, stderr, status } = record('mail', ...duration, '--csv');
+    expect({ stderr, status }).toEqual({ stderr: `xen-block-stats: ${reason}\n`, status: 0 });
+    expect(lines[1]).toMatch(/,8,mail,xvdc,/);
+    await host.removeGuest(8);
+    await host.addGuest({ name: 'diskless', domid: 9 });
+    expect(record('diskless', ...duration)).toEqual(none('there is no disk to record'));
+    await host.removeGuest(9);
+  });
+
   needing('tmux').test('shows its progress on a terminal', async () => {
     const tmux = await Tmux.start({});
     const command = [process.execPath, MAIN, 'record', '1', '--peaks', '10ms', ...hostOptions];

@@ -4,6 +4,7 @@ import type { Connection, DiskSet, RecordedSamples, Recorder } from '../..';
 import { diskFilter, findDomain } from '../domain';
 import { addHostOptions, withConnection } from '../host-command';
 import { withDiskSet } from '../rates/sampling';
+import { describeUnsupported } from '../rates/unsupported';
 import { addRecordOptions, type RecordValues } from './options';
 import { toOutput, type Output } from './output';
 
@@ -42,6 +43,11 @@ async function record(
     );
   }
   await withDiskSet(xen, { filter }, async (set, end) => {
+    const hidden = describeUnsupported(set.unsupported);
+    if (set.disks.length === 0) {
+      throw new Error(`there is no disk to record${hidden === '' ? '' : `: ${hidden}`}`);
+    }
+    if (hidden !== '') process.stderr.write(`xen-block-stats: ${hidden}\n`);
     const { interval: intervalMs, duration = Infinity } = values;
     const output = toOutput(values, set.disks);
     const recorder = set.record({ intervalMs, capacity: Math.ceil(KEPT_MS / intervalMs) });
