@@ -186,6 +186,14 @@ describe('xen-block-stats record', () => {
     [['1', '--interval', '100us'], "'100us' is invalid. It must be 200us to 1h."],
     [['1', '--duration', '0s'], "'0s' is invalid. It must be a time with a unit"],
     [['1', '--peaks', '10'], "'10' is invalid. It must be a time with a unit"],
+    [
+      ['1', '--peaks', '1ms', '--interval', '1s', '--duration', '5ms'],
+      'the window of --peaks is shorter than the interval',
+    ],
+    [
+      ['1', '--peaks', '500us', '--duration', '5ms'],
+      'the window of --peaks is shorter than the interval',
+    ],
     [['1', '--peaks', '10ms', '--rates'], "option '--peaks <time>' cannot be used with"],
     [['1', '--json', '--csv'], "option '--json' cannot be used with option '--csv'"],
     [[], "missing required argument 'domain'"],

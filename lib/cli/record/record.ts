@@ -22,6 +22,9 @@ export function define(program: Command): void {
     .argument('[disk]', 'without it, all disks of the domain are recorded');
   addHostOptions(addRecordOptions(command)).action(
     async (domain: string, disk: string | undefined, values: RecordValues) => {
+      if (values.peaks !== undefined && values.interval > values.peaks) {
+        command.error('error: the window of --peaks is shorter than the interval');
+      }
       await withConnection(values, { isLive: true }, (xen) =>
         record(xen, domain, disk ?? '', values),
       );
