@@ -79,6 +79,27 @@ describe('xen-block-stats record', () => {
     expect(lines).toHaveLength(2);
   });
 
+  test('aligns the values of a table up to 2^53', async () => {
+    const counters = { rd_sect: 2 ** 44 - 1 };
+    await host.addGuest({
+      name: 'big',
+      domid: 7,
+      disks: [{ name: 'xvda', source: '/dev/c', counters }],
+    });
+    const { lines } = record('big', '--duration', '5ms');
+    await host.removeGuest(7);
+    expect(lines[1]).toContain('  9007199254740480  ');
+    expect(new Set(lines.map(({ length }) => length)).size).toBe(1);
+  });
+
+  test('has no fields of the backing device, which it does not record', () => {
+    const { lines } = record('1', '--rates', '--csv', '--duration', '50ms');
+    expect(lines[0]).toBe(
+      'timestamp,domid,domain,disk,rPerSec,wPerSec,rkBPerSec,wkBPerSec,rareqSz,wareqSz,rAwait,wAwait,fPerSec,dPerSec,ooPerSec',
+    );
+    expect(lines[1]?.split(',')).toHaveLength(15);
+  });
+
   test('prints the samples of the whole duration, also if a write takes longer', () => {
     // as a write to a terminal or to a file can
     const slowWrites = `

@@ -23,14 +23,20 @@ interface DiskRecord {
   readonly values: readonly (number | null)[];
 }
 
+/** The fields of rates, without those of the backing device, which is not recorded. */
+const RATES = FIGURES.filter((name) => name !== 'aquSz' && name !== 'util');
+
 /** The fields that blkback does not count. */
-const NOT_OF_BLKBACK = ['rdTimeNs', 'wrTimeNs', 'ioErrors', 'rAwait', 'wAwait', 'aquSz', 'util'];
+const NOT_OF_BLKBACK = ['rdTimeNs', 'wrTimeNs', 'ioErrors', 'rAwait', 'wAwait'];
 
 /** The fields that a table does not have, because others tell the same, or few disks have them. */
 const LEFT_OUT = ['rdSectors', 'wrSectors', 'rareqSz', 'wareqSz', ...NOT_OF_BLKBACK];
 
-/** The width of a value in a table. */
-const VALUE_WIDTH = 12;
+/** The width of a value in a table: that of 2^53. */
+const VALUE_WIDTH = 16;
+
+/** The width of a time in a table: five digits and six decimals. */
+const SECONDS_WIDTH = 12;
 
 /** The rates of which there are peaks: their headings and fields, and the columns and units of their counters. */
 const PEAKS = [
@@ -65,7 +71,7 @@ class SamplesOutput implements Output {
   constructor(isRates: boolean, format: Format, disks: readonly DiskInfo[]) {
     this.#isRates = isRates;
     this.#format = format;
-    const fields: readonly string[] = isRates ? FIGURES : DISK_COLUMNS;
+    const fields: readonly string[] = isRates ? RATES : DISK_COLUMNS;
     this.#fields = format === 'text' ? fields.filter((it) => !LEFT_OUT.includes(it)) : fields;
     const widest = (names: string[]) => Math.max(8, ...names.map(textWidth));
     this.#widths = [
@@ -101,9 +107,9 @@ class SamplesOutput implements Output {
     const since = before.timestamps[from] ?? 0n;
     const seconds = Number((samples.timestamps[index] ?? 0n) - since) / 1e9;
     const rates = ratesBetween(rowOf(before, from, row), rowOf(samples, index, row), 0, seconds);
-    if (rates.reset) return FIGURES.map(() => null);
+    if (rates.reset) return RATES.map(() => null);
     const figures = toFigures(rates);
-    return FIGURES.map((name) => known(figures[name]));
+    return RATES.map((name) => known(figures[name]));
   }
 
   #header(): string {
@@ -118,7 +124,7 @@ class SamplesOutput implements Output {
   #line({ timestamp, disk, values }: DiskRecord): string {
     const { domid, name } = disk;
     const domain = domainOf(disk);
-    const all: readonly string[] = this.#isRates ? FIGURES : DISK_COLUMNS;
+    const all: readonly string[] = this.#isRates ? RATES : DISK_COLUMNS;
     const entries = all.map((field, i): [string, number | null] => [field, values[i] ?? null]);
     const shown = entries.filter(([field]) => this.#fields.includes(field));
     if (this.#format === 'text') {
@@ -138,7 +144,7 @@ class SamplesOutput implements Output {
     const padded = (text: string, width: number) => text + ' '.repeat(width - textWidth(text));
     const [domainWidth, diskWidth] = this.#widths;
     return `${[
-      seconds.padStart(10),
+      seconds.padStart(SECONDS_WIDTH),
       padded(domain, Math.max(domainWidth, textWidth(domain))),
       padded(disk, Math.max(diskWidth, textWidth(disk))),
       ...values.map((text) => text.padStart(VALUE_WIDTH)),
