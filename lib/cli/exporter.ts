@@ -94,15 +94,17 @@ export function handleRequests(
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    let content;
     try {
-      content = await getContent(request);
+      await send(await getContent(request), request, response);
     } catch (error) {
-      if (!set.isClosed) throw error;
-      response.destroy(); // the command ends while a scrape waits for QEMU
-      return;
+      if (set.isClosed) {
+        response.destroy(); // the command ends while a scrape waits for QEMU
+        return;
+      }
+      const { message } = error as Error;
+      process.stderr.write(`xen-block-stats: cannot respond to a request: ${message}\n`);
+      response.writeHead(500).end();
     }
-    await send(content, request, response);
   }
 }
 
@@ -127,8 +129,8 @@ async function send(
   if (bytes.length >= COMPRESSED_LENGTH) {
     response.setHeader('vary', 'accept-encoding');
     if (acceptsGzip(accepted)) {
-      response.setHeader('content-encoding', 'gzip');
       bytes = await compress(bytes, COMPRESSION);
+      response.setHeader('content-encoding', 'gzip');
     }
   }
   response.writeHead(status, { 'content-type': type, 'content-length': bytes.length }).end(bytes);

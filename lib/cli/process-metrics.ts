@@ -45,12 +45,16 @@ const FAMILIES: readonly (Family & { readonly value: () => number })[] = [
   },
 ];
 
-/** Returns the metrics of this process in Prometheus' text format. */
+/** Returns the metrics of this process in Prometheus' text format, without those that cannot be read. */
 export function formatProcessMetrics(): Buffer {
-  const lines = FAMILIES.map(
-    ({ name, help, type, value }) =>
-      `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value()}\n`,
-  );
+  const lines = FAMILIES.map(({ name, help, type, value }) => {
+    try {
+      return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value()}\n`;
+    } catch {
+      // the process has no descriptors left
+      return '';
+    }
+  });
   return Buffer.from(lines.join(''));
 }
 

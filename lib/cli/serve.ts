@@ -12,6 +12,9 @@ import { describeUnsupported } from './rates/unsupported';
 
 const DEFAULT_LISTEN = '127.0.0.1:9788';
 
+/** The number of connections beyond which new ones are closed. A Prometheus server keeps one open. */
+const MAX_CONNECTIONS = 100;
+
 /** Timeout of responses that are unfinished when the command ends, in milliseconds. */
 const GRACE_MS = 1000;
 
@@ -62,6 +65,7 @@ async function serve(
   const set = await xen.diskSet({ kinds, backing: true });
   const peaks = windowMs === undefined ? undefined : await PeakGauges.start(xen, windowMs);
   const server = createServer(handleRequests(set, { names }, peaks));
+  server.maxConnections = MAX_CONNECTIONS;
   const ended = endSignal();
   await startListening(server, listen);
   const url = `http://${formatAddress(server.address() as AddressInfo)}`;

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { createConnection, createServer, type AddressInfo } from 'node:net';
+import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { createServer as createHttpServer } from 'node:http';
+import { Agent, createServer as createHttpServer, get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
@@ -15,7 +16,7 @@ import { RealHost, type TestHost } from '../../support/real-host';
 import { Exporter, valueOf } from '../../support/exporter';
 import { MAIN, ROOT } from '../../support/paths';
 import { promtool } from '../../support/promtool';
-import { spawnSync } from '../../support/child-process';
+import { execFileSync, spawnSync } from '../../support/child-process';
 import { needing } from '../../support/needs';
 import { overwriteCounter } from '../../support/counter-file';
 
@@ -429,6 +430,85 @@ test('accepts an IPv6 address', async () => {
   const { stderr } = runFailing('--demo', '--listen', `[::1]:${port}`);
   probe.close();
   expect(stderr).toContain(`cannot listen on [::1]:${port}: another program listens there`);
+});
+
+test('exports the metrics of its disks while clients use all of its descriptors', async () => {
+  const host = stopLater(await SimulatedHost.start({ guests: GUESTS }));
+  const exporter = stopLater(await Exporter.start(host.connectOptions));
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const metrics = async () => {
+    const [response] = (await once(get(`${exporter.url}/metrics`, { agent }), 'response')) as [
+      IncomingMessage,
+    ];
+    return text(response);
+  };
+  expect(valueOf(await metrics(), 'process_max_fds')).toBeGreaterThan(0);
+
+  const { hostname, port } = new URL(exporter.url);
+  // ten descriptors are free below the limit
+  const used = new Set(readdirSync(`/proc/${exporter.pid}/fd`).map(Number));
+  let limit = 0;
+  for (let free = 0; free < 10; limit++) if (!used.has(limit)) free += 1;
+  execFileSync('prlimit', ['--pid', String(exporter.pid), `--nofile=${limit}:${limit}`]);
+  const clients: Socket[] = [];
+  // a connection is closed when there is no descriptor for it
+  await new Promise((closed) => {
+    for (let i = 0; i < 90; i++) {
+      clients.push(createConnection(Number(port), hostname).resume().once('close', closed));
+    }
+  });
+  const scraped = await metrics();
+  expect(valueOf(scraped, 'xen_block_disks')).toBe(3);
+  expect(valueOf(scraped, `xen_block_read_requests_total${WEB1}`)).toBe(67);
+  expect(valueOf(scraped, 'process_cpu_seconds_total')).toBeGreaterThan(0);
+  expect(valueOf(scraped, 'process_max_fds')).toBeUndefined();
+
+  for (const client of clients) client.destroy();
+  while (valueOf(await metrics(), 'process_max_fds') !== limit) await delay(10);
+  agent.destroy();
+  expect(await exporter.stop()).toEqual({ status: 0, signal: null, stderr: '' });
+});
+
+test('closes connections beyond a hundred', async () => {
+  const host = stopLater(await SimulatedHost.start());
+  const exporter = stopLater(await Exporter.start(host.connectOptions));
+  const { hostname, port } = new URL(exporter.url);
+  const clients = Array.from({ length: 100 }, () => createConnection(Number(port), hostname));
+  await Promise.all(clients.map((client) => once(client, 'connect')));
+  const another = createConnection(Number(port), hostname).resume();
+  await once(another, 'close');
+  const first = clients[0] as Socket;
+  first.write('GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  expect(String((await once(first, 'data'))[0])).toMatch(/^HTTP\/1.1 200 OK/);
+  for (const client of clients) client.destroy();
+});
+
+test('responds with 500 to a request that fails', async () => {
+  const host = stopLater(await SimulatedHost.start());
+  const program = `
+    const { createServer, get } = require('node:http');
+    const { connect } = require('xen-block-stats');
+    const { handleRequests } = require(${JSON.stringify(join(ROOT, 'dist/cli/exporter'))});
+    const fail = () => { throw new Error('out of order'); };
+    (async () => {
+      const xen = connect(${JSON.stringify(host.connectOptions)});
+      const handle = handleRequests(await xen.diskSet(), {}, { format: fail });
+      const server = createServer(handle).listen(0, '127.0.0.1', () => {
+        get({ port: server.address().port, path: '/metrics' }, (response) => {
+          console.log(response.statusCode);
+          process.exit();
+        });
+      });
+    })();`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', program], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  expect({ stdout, stderr }).toEqual({
+    stdout: '500\n',
+    stderr: 'xen-block-stats: cannot respond to a request: out of order\n',
+  });
 });
 
 test('compresses while the event loop continues', async () => {
