@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -73,21 +73,24 @@ async function showExamples(): Promise<number> {
 
 /** Runs a command, passes signals on to it, and returns its exit status as a shell does. */
 async function run([file = '', ...args]: string[]): Promise<number> {
+  let child: ChildProcess | undefined;
   const pass = (signal: NodeJS.Signals) => {
-    if (!isSentByTerminal(signal)) child.kill(signal);
+    if (!isSentByTerminal(signal)) child?.kill(signal);
   };
   // before the command starts: a signal must not end this process alone
   const ignore = () => undefined;
   for (const signal of END_SIGNALS) process.on(signal, pass);
   for (const signal of SECOND_NAMES) process.on(signal, ignore);
-  const child = spawn(file, args, { stdio: 'inherit' });
   try {
+    // throws some errors, and emits others
+    child = spawn(file, args, { stdio: 'inherit' });
     const [status, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals];
     return status ?? 128 + constants.signals[signal];
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    printError(`cannot run ${file}: ${code === 'ENOENT' ? 'no such command' : code}`);
-    return code === 'ENOENT' ? 127 : 126;
+    const isMissing = code === 'ENOENT' || file === '';
+    printError(`cannot run ${file || "''"}: ${isMissing ? 'no such command' : code}`);
+    return isMissing ? 127 : 126;
   } finally {
     for (const signal of END_SIGNALS) process.off(signal, pass);
     for (const signal of SECOND_NAMES) process.off(signal, ignore);

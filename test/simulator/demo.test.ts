@@ -88,11 +88,14 @@ describe('demo', () => {
 
   test.each([
     ['nonexistent', 'no such command', 127],
+    ['', 'no such command', 127],
     ['/dev/null', 'EACCES', 126],
+    ['/dev/null/command', 'ENOTDIR', 126],
+    [`/${'a'.repeat(300)}`, 'ENAMETOOLONG', 126],
   ])('names a command that it cannot run: %s', (command, reason, status) => {
     expect(cli(['demo', '--', command])).toEqual({
       stdout: '',
-      stderr: `xen-block-stats: cannot run ${command}: ${reason}\n`,
+      stderr: `xen-block-stats: cannot run ${command || "''"}: ${reason}\n`,
       status,
     });
   });
