@@ -17,7 +17,12 @@ export interface HostValues {
 /** Adds the options that select the host to a command. */
 export function addHostOptions(command: Command): Command {
   return command
-    .option('--demo', 'use a simulated host, which is started for this command')
+    .addOption(
+      new Option('--demo', 'use a simulated host, which is started for this command').conflicts([
+        'xenstore',
+        'sysfs',
+      ]),
+    )
     .addOption(new Option('--xenstore <socket>', 'the socket of xenstored').hideHelp())
     .addOption(new Option('--sysfs <directory>', 'the directory in place of /sys').hideHelp());
 }

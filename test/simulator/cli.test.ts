@@ -393,6 +393,16 @@ describe('xen-block-stats', () => {
         "option '--json' cannot be used with option '-m, --megabytes'",
         'xen-block-stats top',
       ],
+      [
+        ['list', '--demo', '--xenstore', '/socket'],
+        "option '--demo' cannot be used with option '--xenstore <socket>'",
+        'xen-block-stats list',
+      ],
+      [
+        ['list', '--sysfs', '/sys', '--demo'],
+        "option '--demo' cannot be used with option '--sysfs <directory>'",
+        'xen-block-stats list',
+      ],
       [['top', '--sector-size', '512'], "unknown option '--sector-size'", 'xen-block-stats top'],
       [['list', '--count', '3'], "unknown option '--count'", 'xen-block-stats list'],
       [['devid', '--demo', 'xvda'], "unknown option '--demo'", 'xen-block-stats devid'],
