@@ -3,7 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from 'xen-block-stats';
 import { SimulatedHost } from 'xen-block-stats/simulator';
+import { withDiskSet } from '../../dist/cli/rates/sampling';
 import { RealHost } from '../support/real-host';
 import { Tmux } from '../support/tmux';
 import { spawn, spawnSync } from '../support/child-process';
@@ -439,6 +441,22 @@ describe('top', () => {
       const [status] = (await once(child, 'close')) as [number];
       expect(status).toBe(128 + constants.signals.SIGTERM);
       expect(printed.endsWith('\n\n')).toBe(true);
+    });
+
+    test('leaves signals to end the process until it has found the disks', async () => {
+      const xen = connect(host.connectOptions);
+      const listeners = () => process.listenerCount('SIGINT');
+      const before = listeners();
+      await host.faults.hold();
+      const ended = withDiskSet(xen, {}, () => {
+        expect(listeners()).toBe(before + 1);
+        return Promise.resolve();
+      });
+      expect(listeners()).toBe(before);
+      await host.faults.clear();
+      await ended;
+      expect(listeners()).toBe(before);
+      xen.close();
     });
 
     test('ends without an error when the reader of its pipe ends', () => {

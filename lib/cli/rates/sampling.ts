@@ -31,19 +31,20 @@ export function kindsFor({ qemu }: { readonly qemu?: boolean }): DiskSetOptions[
   return qemu === false ? ['vbd', 'vbd3'] : ['vbd', 'vbd3', 'qdisk'];
 }
 
-/** Calls a function with a set of disks. A signal aborts `end`, and is the exit status. */
+/** Calls a function with a set of disks. A signal then aborts `end`, and is the exit status. */
 export async function withDiskSet(
   xen: Connection,
   options: DiskSetOptions & { bigint?: false },
   act: (set: DiskSet, end: AbortSignal) => Promise<void>,
 ): Promise<void> {
+  // until the disks are found, a signal ends the process at once
+  const set = await xen.diskSet(options);
   const end = new AbortController();
   const onSignal = (signal: (typeof END_SIGNALS)[number]) => {
     process.exitCode = 128 + constants.signals[signal];
     end.abort();
   };
   for (const signal of END_SIGNALS) process.once(signal, onSignal);
-  const set = await xen.diskSet(options);
   try {
     await act(set, end.signal);
   } finally {
