@@ -202,6 +202,7 @@ int main(int argc, char** argv) {
   std::vector<std::shared_ptr<Recorder>> recorders{set.Record(kInterval, 100)};
   std::vector<double> values(disks.size() * kColumns);
   std::vector<uint32_t> failures(disks.size());
+  std::vector<uint32_t> reopened(disks.size());
   int64_t frames = 0;
   int64_t tapdisk_rows = 0;
   int status = 0;
@@ -215,7 +216,7 @@ int main(int argc, char** argv) {
       if ((i + round) % 3 != 0) keys.push_back(disks[i]);
     }
     set.Prepare(keys);
-    if (set.Assign(keys) != generations.size()) status = 3;
+    if (set.Assign(keys, reopened.data()) != generations.size()) status = 3;
     generations.push_back(keys);
     const int64_t moment = Deadline::NowNanoseconds();
     set.Sample(values.data(), failures.data());
