@@ -14,7 +14,6 @@ using Outcome = XenstoreClient::Outcome;
 Operation ToOperation(const Napi::Value& value) {
   const std::string name = value.As<Napi::String>().Utf8Value();
   if (name == "read") return Operation::kRead;
-  if (name == "directory") return Operation::kDirectory;
   return name == "watch" ? Operation::kWatch : Operation::kUnwatch;
 }
 
@@ -43,6 +42,8 @@ const char* Name(Outcome outcome) {
   }
 }
 
+Napi::Array ToArray(Napi::Env env, const std::vector<XenstoreClient::Answer>& answers);
+
 // Converts a node's value: to a string if it is printable ASCII, else to a Buffer, which lib/
 // validates.
 napi_value ToValue(Napi::Env env, const std::string& value) {
@@ -54,32 +55,30 @@ napi_value ToValue(Napi::Env env, const std::string& value) {
   return string;
 }
 
-// Converts an answer: to an errno, a node's value, or an array of names.
-napi_value ToValue(Napi::Env env, const XenstoreClient::Answer& answer, Operation operation) {
+// Converts an answer: to an errno, a node's value, or an array of answers.
+napi_value ToValue(Napi::Env env, const XenstoreClient::Answer& answer) {
   if (answer.error != 0) return Napi::Number::New(env, answer.error);
-  if (operation == Operation::kRead && !answer.strings.empty()) {
-    return ToValue(env, answer.strings.front());
+  return answer.is_list ? ToArray(env, answer.list) : ToValue(env, answer.value);
+}
+
+// Converts answers to an array.
+Napi::Array ToArray(Napi::Env env, const std::vector<XenstoreClient::Answer>& answers) {
+  Napi::Array array = Napi::Array::New(env, answers.size());
+  for (uint32_t i = 0; i < answers.size(); ++i) {
+    napi_set_element(env, array, i, ToValue(env, answers[i]));
   }
-  Napi::Array names = Napi::Array::New(env, answer.strings.size());
-  for (uint32_t i = 0; i < answer.strings.size(); ++i) {
-    names.Set(i, Napi::String::New(env, answer.strings[i]));
-  }
-  return names;
+  return array;
 }
 
 // Converts a response: to an array with an answer for each path, or to { failure, errno }.
-Napi::Value ToValue(Napi::Env env, const XenstoreClient::Response& response, Operation operation) {
+Napi::Value ToValue(Napi::Env env, const XenstoreClient::Response& response) {
   if (response.outcome != Outcome::kAnswered) {
     Napi::Object failure = Napi::Object::New(env);
     failure["failure"] = Napi::String::New(env, Name(response.outcome));
     failure["errno"] = Napi::Number::New(env, response.error);
     return failure;
   }
-  Napi::Array answers = Napi::Array::New(env, response.answers.size());
-  for (uint32_t i = 0; i < response.answers.size(); ++i) {
-    napi_set_element(env, answers, i, ToValue(env, response.answers[i], operation));
-  }
-  return answers;
+  return ToArray(env, response.answers);
 }
 
 }  // namespace
@@ -111,12 +110,11 @@ JsXenstoreClient::JsXenstoreClient(const Napi::CallbackInfo& info) : ObjectWrap(
 Napi::Value JsXenstoreClient::Request(const Napi::CallbackInfo& info) {
   const Operation operation = ToOperation(info[0]);
   const Deadline deadline(timespec{0, 0}, info[2].As<Napi::Number>().DoubleValue());
-  return ToValue(info.Env(), client_->Request(operation, ToPaths(info[1]), deadline), operation);
+  return ToValue(info.Env(), client_->Request(operation, ToPaths(info[1]), deadline));
 }
 
 void JsXenstoreClient::Post(const Napi::CallbackInfo& info) {
-  posted_ = ToOperation(info[0]);
-  client_->Post(posted_, ToPaths(info[1]));
+  client_->Post(ToOperation(info[0]), ToPaths(info[1]));
 }
 
 Napi::Value JsXenstoreClient::Take(const Napi::CallbackInfo& info) {
@@ -128,7 +126,7 @@ Napi::Value JsXenstoreClient::Take(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(env);
   result["changed"] = changed;
   result["lost"] = Napi::Boolean::New(env, events.lost);
-  if (events.response.has_value()) result["response"] = ToValue(env, *events.response, posted_);
+  if (events.response.has_value()) result["response"] = ToValue(env, *events.response);
   return result;
 }
 

@@ -30,7 +30,6 @@ class JsXenstoreClient : public Napi::ObjectWrap<JsXenstoreClient> {
 
   std::shared_ptr<Notifier> notifier_;      // null if the client does not post
   std::unique_ptr<XenstoreClient> client_;  // null after Close()
-  XenstoreClient::Operation posted_{};      // the operation of the last Post()
 };
 
 }  // namespace xen_block_stats

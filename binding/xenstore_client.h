@@ -23,14 +23,17 @@ namespace xen_block_stats {
 class XenstoreClient {
  public:
   // What xenstored is requested to do with a path. kWatch of a path that is watched does nothing.
-  enum class Operation { kRead, kDirectory, kWatch, kUnwatch };
+  // In a path of kRead, `*` stands for each child of the directory before it, and `#` for each
+  // whose name is a number: the answer is a list of their names, or, if the path goes on, of lists
+  // of a name and the answer to the rest. `{name,vm}` stands for these names: the answer is a list.
+  enum class Operation { kRead, kWatch, kUnwatch };
 
   // The part of a response that is about one path.
   struct Answer {
-    int error = 0;  // an errno: 0, ENOENT, EACCES or EPERM
-    // For kRead the value of the node: one string of any bytes. For kDirectory the names of its
-    // children. Empty if there is an error.
-    std::vector<std::string> strings = {};
+    int error = 0;           // an errno: 0, ENOENT, EACCES or EPERM
+    std::string value = {};  // for kRead: of any bytes
+    bool is_list = false;    // the answer is the following
+    std::vector<Answer> list = {};
   };
 
   // The result of a request.

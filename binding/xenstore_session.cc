@@ -37,6 +37,22 @@ int ConnectionError(int error) {
 // lost connection.
 bool IsAboutPath(int error) { return error == ENOENT || error == EACCES || error == EPERM; }
 
+// Returns the errno of a call of libxenstore that has failed. It does not always set it.
+int LastError() { return errno == 0 ? ECONNRESET : errno; }
+
+// Splits a text at a separator.
+std::vector<std::string> Split(const std::string& text, char separator) {
+  std::vector<std::string> parts(1);
+  for (const char it : text) {
+    if (it == separator) {
+      parts.emplace_back();
+    } else {
+      parts.back() += it;
+    }
+  }
+  return parts;
+}
+
 // Returns the first names of a path.
 std::string Shorten(const std::string& path, int names) {
   size_t end = 0;
@@ -172,8 +188,10 @@ void XenstoreClient::Session::Run() {
       }
       response_ = std::move(response);
       is_unanswered_ = false;
-      changed_.Notify();
       if (is_posted_ && notify_) notify_();
+      lock.unlock();
+      changed_.Notify();  // without the mutex, which the thread that is woken needs at once
+      lock.lock();
     } else {
       lock.unlock();
       WaitForWork();
@@ -216,58 +234,107 @@ XenstoreClient::Response XenstoreClient::Session::RequestAll(
     Operation operation, const std::vector<std::string>& paths) {
   Response response;
   response.answers.resize(paths.size());
-  for (size_t i = 0; i < paths.size(); ++i) {
+  for (size_t i = 0; i < paths.size() && !IsCancelled(); ++i) {
     Answer& answer = response.answers[i];
     answer.error = RequestOne(operation, paths[i], &answer);
     if (answer.error != 0 && !IsAboutPath(answer.error)) {
       return {Outcome::kBroken, ConnectionError(answer.error)};
     }
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (is_stopping_ || is_cancelled_) break;
   }
   return response;
 }
 
+bool XenstoreClient::Session::IsCancelled() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return is_stopping_ || is_cancelled_;
+}
+
 int XenstoreClient::Session::RequestOne(Operation operation, const std::string& path,
                                         Answer* answer) {
-  errno = 0;
   switch (operation) {
-    case Operation::kRead: {
-      unsigned length = 0;
-      auto* value = static_cast<char*>(library_.read(requests_, XBT_NULL, path.c_str(), &length));
-      if (value == nullptr) break;
-      answer->strings.emplace_back(value, length);
-      free(value);
-      return 0;
-    }
-    case Operation::kDirectory: {
-      unsigned count = 0;
-      char** names = library_.directory(requests_, XBT_NULL, path.c_str(), &count);
-      if (names == nullptr) break;
-      answer->strings.assign(names, names + count);
-      free(names);
-      return 0;
-    }
-    case Operation::kWatch: {
-      if (watched_.count(path) != 0) return 0;
-      // A loss of the connection is noticed here, if possible: libxenstore closes its descriptor
-      // twice when it notices it while it watches (test/sanitize/README.md).
-      if (const int error = DrainEvents()) return error;
-      awaiting_first_event_.insert(path);
-      errno = 0;
-      if (library_.watch(watch_handle_, path.c_str(), path.c_str())) {
-        watched_.insert(path);
-        return 0;
-      }
-      awaiting_first_event_.erase(path);
-      break;
-    }
+    case Operation::kRead:
+      return Read(path, answer);
+    case Operation::kWatch:
+      return Watch(path);
     case Operation::kUnwatch:
       if (watched_.erase(path) == 0) return 0;
-      if (library_.unwatch(watch_handle_, path.c_str(), path.c_str())) return 0;
-      break;
+      errno = 0;
+      return library_.unwatch(watch_handle_, path.c_str(), path.c_str()) ? 0 : LastError();
   }
-  return errno == 0 ? ECONNRESET : errno;
+  return 0;
+}
+
+int XenstoreClient::Session::Read(const std::string& path, Answer* answer) {
+  const size_t start = path.find_first_of("*#{");
+  if (start == std::string::npos) return ReadNode(path, answer);
+  const bool is_wildcard = path[start] != '{';
+  const size_t end = is_wildcard ? start : path.find('}', start);
+  const std::string before = path.substr(0, start);
+  const std::string after = path.substr(end + 1);
+  std::vector<std::string> names;
+  if (!is_wildcard) {
+    names = Split(path.substr(start + 1, end - start - 1), ',');
+  } else if (const int error = List(before.substr(0, start - 1), path[start], &names)) {
+    return error;
+  }
+  answer->is_list = true;
+  answer->list.resize(names.size());
+  for (size_t i = 0; i < names.size() && !IsCancelled(); ++i) {
+    Answer* part = &answer->list[i];
+    if (is_wildcard && after.empty()) {
+      part->value = names[i];
+      continue;
+    }
+    if (is_wildcard) {
+      part->is_list = true;
+      part->list = {{0, names[i]}, {}};
+      part = &part->list[1];
+    }
+    part->error = Read(before + names[i] + after, part);
+    if (part->error != 0 && !IsAboutPath(part->error)) return part->error;
+  }
+  return 0;
+}
+
+int XenstoreClient::Session::ReadNode(const std::string& path, Answer* answer) {
+  unsigned length = 0;
+  errno = 0;
+  auto* value = static_cast<char*>(library_.read(requests_, XBT_NULL, path.c_str(), &length));
+  if (value == nullptr) return LastError();
+  answer->value.assign(value, length);
+  free(value);
+  return 0;
+}
+
+int XenstoreClient::Session::List(const std::string& directory, char wildcard,
+                                  std::vector<std::string>* names) {
+  unsigned count = 0;
+  errno = 0;
+  char** children = library_.directory(requests_, XBT_NULL, directory.c_str(), &count);
+  if (children == nullptr) return LastError();
+  for (unsigned i = 0; i < count; ++i) {
+    const std::string name = children[i];
+    const bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
+    if (wildcard == '*' || is_number) names->push_back(name);
+  }
+  free(children);
+  return 0;
+}
+
+int XenstoreClient::Session::Watch(const std::string& path) {
+  if (watched_.count(path) != 0) return 0;
+  // A loss of the connection is noticed here, if possible: libxenstore closes its descriptor twice
+  // when it notices it while it watches (test/sanitize/README.md).
+  if (const int error = DrainEvents()) return error;
+  awaiting_first_event_.insert(path);
+  errno = 0;
+  if (library_.watch(watch_handle_, path.c_str(), path.c_str())) {
+    watched_.insert(path);
+    return 0;
+  }
+  const int error = LastError();
+  awaiting_first_event_.erase(path);
+  return error;
 }
 
 int XenstoreClient::Session::DrainEvents() {

@@ -80,10 +80,18 @@ class XenstoreClient::Session {
   void Run();
   // Connects. Returns 0 or an errno.
   int Open();
-  bool IsStopping();
   Response RequestAll(Operation operation, const std::vector<std::string>& paths);
-  // Returns 0 or an errno.
+  // The following return 0 or an errno.
   int RequestOne(Operation operation, const std::string& path, Answer* answer);
+  // Reads a path that may have `*`, `#` and `{}`.
+  int Read(const std::string& path, Answer* answer);
+  int ReadNode(const std::string& path, Answer* answer);
+  // Reads the names that `*` or `#` stand for after a directory.
+  int List(const std::string& directory, char wildcard, std::vector<std::string>* names);
+  int Watch(const std::string& path);
+  bool IsStopping();
+  // Returns whether nothing waits for the response any more.
+  bool IsCancelled();
   // Takes the watch events that have come. Returns 0, or an errno if the connection is lost.
   int DrainEvents();
   // Waits until Wake() or a watch event, at most kCheckMs if the session watches.

@@ -98,14 +98,18 @@ export interface NativeRecorder {
   stop(): void;
 }
 
-/** An operation that xenstored is requested to do for each path. */
-export type Operation = 'read' | 'directory' | 'watch' | 'unwatch';
+/**
+ * An operation that xenstored is requested to do for each path. In a path of `read`, `*` stands for each child
+ * of the directory before it, `#` for each whose name is a number, and `{name,vm}` for these names.
+ */
+export type Operation = 'read' | 'watch' | 'unwatch';
 
 /**
- * The part of a response that is about one path: an errno; or for `read` the value of the node, a Buffer
- * if it is not printable ASCII; or for `directory` the names of its children.
+ * The part of a response that is about one path: an errno; or the value of the node, a Buffer if it is not
+ * printable ASCII. For a path with `{}`, an array of answers. For one that ends with `*` or `#`, an array of
+ * names; if the path goes on, of arrays of a name and the answer to the rest. `''` after `watch` and `unwatch`.
  */
-export type Answer = number | string | Buffer | string[];
+export type Answer = number | string | Buffer | Answer[];
 
 /** The reason why a request has no response. `errno` is 0 if it is unknown. */
 export interface XenstoreFailure {

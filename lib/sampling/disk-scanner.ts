@@ -2,7 +2,7 @@ import { isDeepStrictEqual, types } from 'node:util';
 import { isReadable } from '../backends/readable';
 import { tapdiskOf } from '../backends/tapdisk';
 import { invalidType } from '../errors';
-import type { VbdSet } from '../native';
+import type { Answer, VbdSet } from '../native';
 import {
   DISK_KINDS,
   backendsDirectory,
@@ -10,7 +10,7 @@ import {
   kindDirectory,
   type DiskKind,
 } from '../xenstore/backend-kinds';
-import { toNames, toText, type NodeText } from '../xenstore/client';
+import { childrenOf, toNames, toText } from '../xenstore/client';
 import {
   diskNodes,
   isSameDisk,
@@ -23,7 +23,7 @@ import {
   type DiskInfo,
   type DiskLocation,
 } from '../xenstore/disks';
-import { identityNodes, toDomids, toIdentities } from '../xenstore/domains';
+import { identityPaths, toDomids, toIdentities } from '../xenstore/domains';
 import type { WatchingClient } from '../xenstore/watching-client';
 
 /** The number of domains whose disks are listed in one request. */
@@ -101,11 +101,11 @@ export class DiskScanner {
   /** Scans the disks of all domains. */
   async scanAll(): Promise<void> {
     await this.#client.request('watch', [this.#backends]);
-    const [present] = await this.#client.request('directory', [this.#backends]);
+    const [present] = await this.#client.request('read', [childrenOf(this.#backends)]);
     const kinds = toNames(present);
     this.#kinds = DISK_KINDS.filter((kind) => kinds.includes(kind));
-    const directories = this.#kinds.map((kind) => kindDirectory(this.#ownDomid, kind));
-    const lists = await this.#client.request('directory', directories);
+    const directories = this.#kinds.map((kind) => childrenOf(kindDirectory(this.#ownDomid, kind)));
+    const lists = await this.#client.request('read', directories);
     const domids = lists.flatMap((names) => toDomids(toNames(names)));
     await this.scan([...new Set([...domids, ...this.#disks.keys()])]);
   }
@@ -126,15 +126,15 @@ export class DiskScanner {
     const locations = await this.#locate(domids);
     const vbds = locations.filter(({ kind }) => kind === 'vbd' || kind === 'vbd3');
     const others = locations.filter(({ kind }) => kind !== 'vbd' && kind !== 'vbd3');
-    const values = await this.#openAndRead(vbds);
-    const otherValues = await this.#client.request('read', diskNodes(others));
-    const names = identityNodes(domids);
-    const answers = await this.#client.request('read', names, ownDomid === 0 ? names.length : 0);
+    const answers = await this.#openAndRead(vbds);
+    const otherAnswers = await this.#client.request('read', diskNodes(others));
+    const paths = identityPaths(domids);
+    const identities = await this.#client.request('read', paths, ownDomid === 0 ? paths.length : 0);
     this.#client.checkOpen();
-    for (const domain of toIdentities(domids, answers.map(toText))) {
+    for (const domain of toIdentities(domids, identities)) {
       const described = [
-        ...toDiskInfos(domain, vbds, values),
-        ...toDiskInfos(domain, others, otherValues.map(toText)),
+        ...toDiskInfos(domain, vbds, answers),
+        ...toDiskInfos(domain, others, otherAnswers),
       ];
       this.#update(domain.domid, described);
     }
@@ -151,8 +151,10 @@ export class DiskScanner {
   async #locate(domids: readonly number[]): Promise<DiskLocation[]> {
     const directories = domids.flatMap((domid) => this.#kinds.map((kind) => ({ domid, kind })));
     const lists = await this.#client.request(
-      'directory',
-      directories.map(({ domid, kind }) => `${kindDirectory(this.#ownDomid, kind)}/${domid}`),
+      'read',
+      directories.map(({ domid, kind }) =>
+        childrenOf(`${kindDirectory(this.#ownDomid, kind)}/${domid}`),
+      ),
     );
     const all = directories.flatMap(({ domid, kind }, i) =>
       toDevids(toNames(lists[i])).map((devid) => ownLocation(this.#ownDomid, kind, domid, devid)),
@@ -167,8 +169,8 @@ export class DiskScanner {
    * Opens vbds and then reads their nodes. The client's thread reads the nodes of some vbds while the event
    * loop opens the next ones.
    */
-  async #openAndRead(vbds: readonly DiskLocation[]): Promise<NodeText[]> {
-    const values: NodeText[] = [];
+  async #openAndRead(vbds: readonly DiskLocation[]): Promise<Answer[]> {
+    const answers: Answer[] = [];
     const open = (first: number) => {
       this.#client.checkOpen();
       const slice = vbds.slice(first, first + VBDS_AT_ONCE);
@@ -176,11 +178,11 @@ export class DiskScanner {
       return slice;
     };
     for (let i = 0, slice = open(0), next; slice.length > 0; slice = next) {
-      const answers = this.#client.request('read', diskNodes(slice));
+      const request = this.#client.request('read', diskNodes(slice));
       next = open((i += VBDS_AT_ONCE));
-      values.push(...(await answers).map(toText));
+      answers.push(...(await request));
     }
-    return values;
+    return answers;
   }
 
   /** Replaces the disks of one domain. Omits unwanted disks, and empty drives. */

@@ -106,9 +106,7 @@ export class Query {
    * node may exist; `ERR_XENSTORE_TIMEOUT`, `ERR_XENSTORE_IO`.
    */
   read(paths: readonly string[], required = paths.length): NodeText[] {
-    const answers = this.#request('read', paths);
-    checkPermitted(paths, answers.slice(0, required));
-    return answers.map(toText);
+    return this.readAll(paths, required).map(toText);
   }
 
   /**
@@ -118,16 +116,26 @@ export class Query {
    * @throws as {@link Query.read}.
    */
   list(paths: readonly string[], required = paths.length): string[][] {
-    const answers = this.#request('directory', paths);
-    checkPermitted(paths, answers.slice(0, required));
-    return answers.map(toNames);
+    return this.readAll(paths.map(childrenOf), required).map(toNames);
   }
 
   /** Returns the names of the children of each node, and null for a node that xenstored refuses. */
   listPermitted(paths: readonly string[]): (string[] | null)[] {
-    return this.#request('directory', paths).map((answer) =>
+    return this.readAll(paths.map(childrenOf), 0).map((answer) =>
       isRefusal(answer) ? null : toNames(answer),
     );
+  }
+
+  /**
+   * Reads paths that may have `*`, `#` and `{}`: see {@link Operation}.
+   *
+   * @param required - as for {@link Query.read}.
+   * @throws as {@link Query.read}.
+   */
+  readAll(paths: readonly string[], required = paths.length): Answer[] {
+    const answers = this.#request('read', paths);
+    checkPermitted(paths, answers.slice(0, required));
+    return answers;
   }
 
   /**
@@ -153,7 +161,7 @@ export class Query {
   /** Watches nodes. Returns whether all are watched. For the addon, a refusal is a lost connection. */
   #tryWatch(paths: readonly string[]): boolean {
     try {
-      return this.#request('watch', paths).every(Array.isArray);
+      return this.#request('watch', paths).every((answer) => typeof answer !== 'number');
     } catch (error) {
       if (!(error instanceof XenError) || error.code === 'ERR_XENSTORE_TIMEOUT') throw error;
       return false; // the next request fails, too, if the connection is gone
@@ -177,26 +185,51 @@ export function toText(answer: Answer | undefined): NodeText {
   return isRefusal(answer) ? null : undefined;
 }
 
-/** Returns the names of a node's children. */
-export function toNames(answer: Answer | undefined): string[] {
-  return Array.isArray(answer) ? answer : [];
+/** Returns the values of the nodes of a path with `{}`. There are none if its directory does not exist. */
+export function toTexts(answer: Answer | undefined): NodeText[] {
+  return Array.isArray(answer) ? answer.map(toText) : [];
 }
 
-function isRefusal(answer: Answer | undefined): boolean {
+/** Returns the answer for each child, by its name, to a path that goes on after `*` or `#`. */
+export function toChildren(answer: Answer | undefined): Map<string, Answer> {
+  return new Map(Array.isArray(answer) ? (answer as [string, Answer][]) : []);
+}
+
+/** Returns the path whose answer is the names of a directory's children. */
+export function childrenOf(directory: string): string {
+  return `${directory}/*`;
+}
+
+/** Returns the names of a directory's children, from the answer to {@link childrenOf}. */
+export function toNames(answer: Answer | undefined): string[] {
+  return Array.isArray(answer) ? answer.map(String) : [];
+}
+
+function isRefusal(answer: Answer | undefined): answer is number {
   return answer === EACCES || answer === EPERM;
+}
+
+function findRefusal(answer: Answer): number | undefined {
+  if (!Array.isArray(answer)) return isRefusal(answer) ? answer : undefined;
+  for (const part of answer) {
+    const errno = findRefusal(part);
+    if (errno !== undefined) return errno;
+  }
+  return undefined;
 }
 
 /** @throws XenError `ERR_XENSTORE_CONNECT` if xenstored refuses one of these paths. */
 export function checkPermitted(paths: readonly string[], answers: readonly Answer[]): void {
-  const refused = answers.findIndex(isRefusal);
-  if (refused < 0) return;
-  const errno = answers[refused] as number;
-  const path = paths[refused];
-  throw new XenError(
-    'ERR_XENSTORE_CONNECT',
-    `xenstored refuses access to ${String(path)}: ${getSystemErrorName(-errno)} (is this user allowed to read it?)`,
-    { errno, path },
-  );
+  answers.forEach((answer, i) => {
+    const errno = findRefusal(answer);
+    if (errno === undefined) return;
+    const path = paths[i];
+    throw new XenError(
+      'ERR_XENSTORE_CONNECT',
+      `xenstored refuses access to ${String(path)}: ${getSystemErrorName(-errno)} (is this user allowed to read it?)`,
+      { errno, path },
+    );
+  });
 }
 
 /** What is likely when the connection fails, by the name of the error. */

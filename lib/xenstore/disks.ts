@@ -1,5 +1,6 @@
 import { devidOf, diskName } from '../disk-name';
 import { parseSectorSize } from '../libvirt/sector-size';
+import type { Answer } from '../native';
 import {
   DISK_KINDS,
   DRIVERS,
@@ -9,7 +10,7 @@ import {
   type DiskDriver,
   type DiskKind,
 } from './backend-kinds';
-import type { NodeText, Query } from './client';
+import { toTexts, type NodeText, type Query } from './client';
 import { isSameDomain, type DomainIdentity } from './domains';
 
 /** The description of a disk, from its backend directory in xenstore. The object is frozen. */
@@ -73,34 +74,77 @@ export interface DiskLocation extends Pick<
   readonly description: string;
 }
 
-/**
- * Finds the disks of a domain, in the order of their devids. Reads no frontend directory, because the guest
- * can write to it. Disks that another domain serves are found in libxl's own nodes, if there are any. Of
- * two disks with the same devid, the kind that comes first in {@link DRIVERS} takes precedence.
- */
-export function locateDisks(query: Query, ownDomid: number, domid: number): DiskLocation[] {
-  const ofKind = (kind: DiskKind) => `${kindDirectory(ownDomid, kind)}/${domid}`;
-  const libxl = ['vbd', 'virtio_disk'].map((type) => `${LIBXL_DIRECTORY}/${domid}/device/${type}`);
-  // one request for all; xenstored refuses a driver domain access to libxl's nodes
-  const backends = [backendsDirectory(ownDomid), ofKind('vbd')];
-  const [present, vbds, ...libxlLists] = query.list([...backends, ...libxl], backends.length);
-  const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present?.includes(kind) === true);
-  const lists = [vbds, ...query.list(kinds.map(ofKind))];
+/** The number of the first {@link diskDirectories}, which are this domain's own. */
+export const OWN_DIRECTORIES = 2;
 
-  const own = withoutDuplicates(
-    (['vbd', ...kinds] as const).flatMap((kind, i) =>
-      toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
-    ),
+/**
+ * Returns the directories that tell which disks a domain has: that of the kinds of backends, that of its
+ * vbds, and two of libxl, which xenstored refuses a driver domain.
+ */
+export function diskDirectories(
+  ownDomid: number,
+  domid: number,
+): [kinds: string, vbds: string, ...libxl: string[]] {
+  const vbds = `${kindDirectory(ownDomid, 'vbd')}/${domid}`;
+  return [backendsDirectory(ownDomid), vbds, ...libxlDirectories(domid)];
+}
+
+function libxlDirectories(domid: number): string[] {
+  return ['vbd', 'virtio_disk'].map((type) => `${LIBXL_DIRECTORY}/${domid}/device/${type}`);
+}
+
+/** Returns the locations of a domain's vbds, in the order of their devids. */
+export function locateVbds(
+  ownDomid: number,
+  domid: number,
+  names: readonly string[],
+): DiskLocation[] {
+  return toDevids(names)
+    .sort((a, b) => a - b)
+    .map((devid) => ownLocation(ownDomid, 'vbd', domid, devid));
+}
+
+/**
+ * Finds the other disks of a domain, in the order of their devids. Reads no frontend directory, because the
+ * guest can write to it. Disks that another domain serves are found in libxl's own nodes, if there are any.
+ * Of two disks with the same devid, the kind that comes first in {@link DRIVERS} takes precedence.
+ *
+ * @param vbds - the domain's vbds.
+ * @param lists - the children of the {@link diskDirectories} but that of the vbds.
+ */
+export function locateOthers(
+  query: Query,
+  ownDomid: number,
+  domid: number,
+  vbds: readonly DiskLocation[],
+  [present = [], ...libxlLists]: readonly string[][],
+): DiskLocation[] {
+  const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present.includes(kind));
+  const others = kinds.length === 0 ? [] : locateKinds(query, ownDomid, domid, vbds, kinds);
+  const known = [...vbds, ...others].map(({ devid }) => devid);
+  const libxlDisks = libxlLists.flatMap((names, i) =>
+    toDevids(names)
+      .filter((devid) => !known.includes(devid))
+      .map((devid) => ({ devid, description: `${libxlDirectories(domid)[i] ?? ''}/${devid}` })),
   );
-  const ownDevids = new Set(own.map(({ devid }) => devid));
-  const libxlDisks = libxl.flatMap((directory, i) =>
-    toDevids(libxlLists[i])
-      .filter((devid) => !ownDevids.has(devid))
-      .map((devid) => ({ devid, description: `${directory}/${devid}` })),
+  others.push(...locateOtherDisks(query, ownDomid, domid, libxlDisks));
+  return others.sort((a, b) => a.devid - b.devid);
+}
+
+/** Finds the disks of a domain that this domain serves with backends of these kinds, and not as vbds. */
+function locateKinds(
+  query: Query,
+  ownDomid: number,
+  domid: number,
+  vbds: readonly DiskLocation[],
+  kinds: readonly DiskKind[],
+): DiskLocation[] {
+  const lists = query.list(kinds.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`));
+  const ofKinds = kinds.flatMap((kind, i) =>
+    toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
   );
-  const others = locateOtherDisks(query, ownDomid, domid, libxlDisks);
-  const pids = query.read(tapdiskNodes(own));
-  return [...withTapdiskPids(own, pids), ...others].sort((a, b) => a.devid - b.devid);
+  const others = withoutDuplicates([...vbds, ...ofKinds]).filter(({ kind }) => kind !== 'vbd');
+  return withTapdiskPids(others, query.read(tapdiskNodes(others)));
 }
 
 /** Returns the locations in the order of domid and devid: of two with the same ones, the first. */
@@ -203,24 +247,26 @@ const NODES = [
   'physical-sector-size',
 ] as const;
 
-/** Returns the paths of the nodes that describe disks. */
-export function diskNodes(locations: readonly DiskLocation[]): string[] {
-  return locations.flatMap(({ description }) => NODES.map((node) => `${description}/${node}`));
+const NODES_OF_DISK = `{${NODES.join(',')}}`;
+
+/** Returns a path for each disk, whose answer is the nodes that describe it. */
+export function diskNodes(locations: readonly Pick<DiskLocation, 'description'>[]): string[] {
+  return locations.map(({ description }) => `${description}/${NODES_OF_DISK}`);
 }
 
 /**
  * Creates the descriptions of a domain's disks. Omits disks of other domains and disks without nodes.
  *
- * @param values - the values of the {@link diskNodes} of all locations.
+ * @param answers - the answers to the {@link diskNodes} of all locations.
  */
 export function toDiskInfos(
   domain: DomainIdentity,
   locations: readonly DiskLocation[],
-  values: readonly NodeText[],
+  answers: readonly (Answer | undefined)[],
 ): DiskInfo[] {
   return locations.flatMap((location, i) => {
     if (location.domid !== domain.domid) return [];
-    const nodes = values.slice(i * NODES.length, (i + 1) * NODES.length);
+    const nodes = toTexts(answers[i]);
     return nodes.every((node) => node === undefined) ? [] : [toDiskInfo(domain, location, nodes)];
   });
 }

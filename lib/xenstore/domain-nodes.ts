@@ -1,10 +1,14 @@
 import { XenError } from '../errors';
+import type { Answer } from '../native';
 import { backendsDirectory } from './backend-kinds';
-import type { Query } from './client';
+import { childrenOf, toChildren, toNames, type Query } from './client';
 import {
   LIBXL_DIRECTORY,
+  OWN_DIRECTORIES,
+  diskDirectories,
   diskNodes,
-  locateDisks,
+  locateOthers,
+  locateVbds,
   toDiskInfos,
   type DiskInfo,
   type DiskLocation,
@@ -12,6 +16,7 @@ import {
 import {
   confirmRunning,
   identityNodes,
+  identityPaths,
   isSameDomain,
   toIdentities,
   type DomainIdentity,
@@ -63,7 +68,11 @@ export class DomainNodes {
 
   /** Locates all disks, without reading what they are. */
   locate(query: Query): DiskLocation[] {
-    return locateDisks(query, this.#ownDomid, this.domid);
+    const directories = diskDirectories(this.#ownDomid, this.domid);
+    const [kinds = [], names = [], ...libxl] = query.list(directories, OWN_DIRECTORIES);
+    const vbds = locateVbds(this.#ownDomid, this.domid, names);
+    const others = locateOthers(query, this.#ownDomid, this.domid, vbds, [kinds, ...libxl]);
+    return [...vbds, ...others].sort((a, b) => a.devid - b.devid);
   }
 
   /**
@@ -74,25 +83,42 @@ export class DomainNodes {
   describe(query: Query, locations: readonly DiskLocation[]): DiskInfo[] {
     const disks = diskNodes(locations);
     // the domain's nodes are read last: if it is the same domain then, the disks are its disks
-    const nodes = [...disks, ...identityNodes([this.domid])];
+    const paths = [...disks, ...identityPaths([this.domid])];
     // xenstored refuses a driver domain the domain's nodes
-    const values = query.read(nodes, this.#ownDomid === 0 ? nodes.length : disks.length);
-    const [identity] = toIdentities([this.domid], values.slice(disks.length));
+    const answers = query.readAll(paths, this.#ownDomid === 0 ? paths.length : disks.length);
+    return toDiskInfos(this.#confirm(query, answers.at(-1)), locations, answers);
+  }
+
+  /** Describes all disks: those of blkback in one request. @throws as {@link DomainNodes.describe}. */
+  describeAll(query: Query): DiskInfo[] {
+    const [kinds, vbdDirectory, ...libxl] = diskDirectories(this.#ownDomid, this.domid);
+    const own = [...diskNodes([{ description: `${vbdDirectory}/#` }]), childrenOf(kinds)];
+    const paths = [...own, ...libxl.map(childrenOf), ...identityPaths([this.domid])];
+    const required = this.#ownDomid === 0 ? paths.length : own.length;
+    const [ofVbds, ...answers] = query.readAll(paths, required);
+    const domain = this.#confirm(query, answers.pop());
+
+    const nodes = toChildren(ofVbds);
+    const vbds = locateVbds(this.#ownDomid, this.domid, [...nodes.keys()]);
+    const vbdNodes = vbds.map(({ devid }) => nodes.get(String(devid)));
+    const described = toDiskInfos(domain, vbds, vbdNodes);
+    const lists = answers.map(toNames);
+    const others = locateOthers(query, this.#ownDomid, this.domid, vbds, lists);
+    if (others.length === 0) return described;
+    return [...described, ...this.describe(query, others)].sort((a, b) => a.devid - b.devid);
+  }
+
+  /** Takes the answer to {@link identityPaths}, if it is the same domain. Returns its identity. */
+  #confirm(query: Query, answer: Answer | undefined): DomainIdentity {
+    const [identity] = toIdentities([this.domid], [answer]);
     const running = identity && confirmRunning(query, this.#ownDomid, identity);
-    if (running !== undefined && this.update(running)) {
-      return toDiskInfos(running, locations, values);
-    }
+    if (running !== undefined && this.update(running)) return running;
     this.#onGone();
     throw new XenError(
       'ERR_XEN_DOMAIN_NOT_RUNNING',
       `domain is not running (${this.label}, which had the domid ${this.domid})`,
       { domid: this.domid },
     );
-  }
-
-  /** Describes all disks. @throws as {@link DomainNodes.describe}. */
-  describeAll(query: Query): DiskInfo[] {
-    return this.describe(query, this.locate(query));
   }
 
   /**

@@ -1,5 +1,6 @@
+import type { Answer } from '../native';
 import { DISK_KINDS, kindDirectory } from './backend-kinds';
-import type { NodeText, Query } from './client';
+import { toTexts, type Query } from './client';
 
 /** The largest domid of a guest: Xen reserves those from `DOMID_FIRST_RESERVED` (0x7ff0). */
 export const MAX_DOMID = 0x7ff0 - 1;
@@ -47,9 +48,9 @@ export function identifyDomains(
   ownDomid: number,
   domids: readonly number[],
 ): DomainIdentity[] {
-  const nodes = identityNodes(domids);
+  const paths = identityPaths(domids);
   // xenstored refuses a driver domain access to these nodes
-  return toIdentities(domids, query.read(nodes, ownDomid === 0 ? nodes.length : 0));
+  return toIdentities(domids, query.readAll(paths, ownDomid === 0 ? paths.length : 0));
 }
 
 /** Returns the identity if its domain is running, else undefined. */
@@ -72,13 +73,18 @@ export function identityNodes(domids: readonly number[]): string[] {
   return domids.flatMap((domid) => [`/local/domain/${domid}/name`, `/local/domain/${domid}/vm`]);
 }
 
-/** Converts the values of {@link identityNodes} to identities. */
+/** Returns paths whose answers are the {@link identityNodes} of each domain. */
+export function identityPaths(domids: readonly number[]): string[] {
+  return domids.map((domid) => `/local/domain/${domid}/{name,vm}`);
+}
+
+/** Converts the answers to {@link identityPaths} to identities. */
 export function toIdentities(
   domids: readonly number[],
-  values: readonly NodeText[],
+  answers: readonly (Answer | undefined)[],
 ): DomainIdentity[] {
   return domids.map((domid, i) => {
-    const [name, vm] = values.slice(2 * i, 2 * i + 2);
+    const [name, vm] = toTexts(answers[i]);
     const uuid = VM.exec(vm ?? '')?.[1]?.toLowerCase();
     return { domid, name: name == null || name === '' ? undefined : name, uuid };
   });

@@ -61,7 +61,8 @@ void MakeRequests(XenstoreClient* client, int times, double timeout_ms, Tally* t
   for (int i = 0; i < times; ++i) {
     const Deadline deadline(timeout_ms);
     const XenstoreClient::Response response =
-        i % 2 == 0 ? client->Request(Operation::kDirectory, {"/local/domain", "/"}, deadline)
+        i % 2 == 0 ? client->Request(Operation::kRead,
+                                     {"/local/domain/*", "/local/domain/*/{name,vm}"}, deadline)
                    : client->Request(Operation::kRead, {"/local/domain/1/name"}, deadline);
     ++(*tally)[response.outcome];
     if (response.outcome == Outcome::kTimedOut) Pause();
@@ -189,7 +190,7 @@ void CountOnce(const std::string& socket, double timeout_ms, Tally* tally) {
   }
   const XenstoreClient::Response second = request(Operation::kRead, {kWatched[1]});
   const bool is_read = first.outcome == Outcome::kAnswered && second.outcome == Outcome::kAnswered;
-  if (is_read && first.answers[0].strings != second.answers[0].strings &&
+  if (is_read && first.answers[0].value != second.answers[0].value &&
       !WaitForChange(client, count, Deadline(kCountMs))) {
     Report("a change is not counted");
   }

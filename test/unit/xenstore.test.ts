@@ -1,5 +1,12 @@
 import { constants } from 'node:os';
-import { checkPermitted, toNames, toText, xenstoreError } from '../../lib/xenstore/client';
+import {
+  checkPermitted,
+  toChildren,
+  toNames,
+  toText,
+  toTexts,
+  xenstoreError,
+} from '../../lib/xenstore/client';
 import { isSameDisk, toDevids, type DiskInfo } from '../../lib/xenstore/disks';
 import { isSameDomain, toDomids, toIdentities } from '../../lib/xenstore/domains';
 
@@ -21,6 +28,20 @@ describe('an answer of xenstored', () => {
     expect(toNames(['1', '2'])).toEqual(['1', '2']);
     for (const answer of [ENOENT, EACCES, undefined]) expect(toNames(answer)).toEqual([]);
   });
+
+  test('is an answer for each child, or none', () => {
+    const answers = [
+      ['1', ['xvda']],
+      ['2', [ENOENT]],
+    ];
+    expect([...toChildren(answers)]).toEqual(answers);
+    for (const answer of [ENOENT, EACCES, undefined]) expect(toChildren(answer).size).toBe(0);
+  });
+
+  test('is the values of several nodes, or none', () => {
+    expect(toTexts(['1', ENOENT, EACCES])).toEqual(['1', undefined, null]);
+    for (const answer of [ENOENT, EACCES, undefined]) expect(toTexts(answer)).toEqual([]);
+  });
 });
 
 describe('checkPermitted', () => {
@@ -41,8 +62,18 @@ describe('checkPermitted', () => {
     );
   });
 
+  test('throws for one of the nodes of a path', () => {
+    const answer = [
+      ['1', ['', ENOENT]],
+      ['2', [EACCES]],
+    ];
+    expect(() => {
+      checkPermitted(['/a/*/{b,c}'], [answer]);
+    }).toThrow(expect.objectContaining({ errno: EACCES, path: '/a/*/{b,c}' }));
+  });
+
   test('accepts every other answer', () => {
-    checkPermitted(['/a', '/b'], ['', ENOENT]);
+    checkPermitted(['/a', '/b', '/c/*'], ['', ENOENT, ['', ENOENT]]);
   });
 });
 
@@ -68,8 +99,13 @@ const UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
 const OTHER_UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-ffffffffffff';
 
 test('toIdentities returns the name and the UUID of each domain, as far as xenstored tells', () => {
-  const values = ['web1', `/vm/${UUID.toUpperCase()}`, '', undefined, null, null, 'db', '/vm/x'];
-  expect(toIdentities([1, 2, 3, 4], values)).toEqual([
+  const answers = [
+    ['web1', `/vm/${UUID.toUpperCase()}`],
+    ['', ENOENT],
+    [EACCES, EACCES],
+    ['db', '/vm/x'],
+  ];
+  expect(toIdentities([1, 2, 3, 4], answers)).toEqual([
     { domid: 1, name: 'web1', uuid: UUID },
     { domid: 2, name: undefined, uuid: undefined },
     { domid: 3, name: undefined, uuid: undefined },
