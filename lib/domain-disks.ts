@@ -7,7 +7,7 @@ import { XenError } from './errors';
 import type { Host } from './host';
 import type { Vbd } from './native';
 import type { Query, XenstoreClient } from './xenstore/client';
-import { ownLocation, type DiskInfo, type DiskLocation } from './xenstore/disks';
+import { locationOf, type DiskInfo, type DiskLocation } from './xenstore/disks';
 import type { DomainNodes } from './xenstore/domain-nodes';
 
 /** A disk that could not be opened or read, and why. */
@@ -132,7 +132,7 @@ export class DomainDisks implements DiskOwner {
 
   /** The disk with this devid; undefined if there is none. */
   #openDevid(query: Query, devid: number, check: CheckDisk, former?: Disk): Disk | undefined {
-    const own = ownLocation(this.#host.ownDomid, 'vbd', this.#nodes.domid, devid);
+    const own = locationOf(this.#host.ownDomid, 'vbd', this.#nodes.domid, devid);
     const disk = this.#openAt(query, own, check, former);
     if (disk !== undefined) return disk;
     // blkback does not serve it here

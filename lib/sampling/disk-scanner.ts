@@ -14,7 +14,7 @@ import { childrenOf, toNames, toText } from '../xenstore/client';
 import {
   diskNodes,
   isSameDisk,
-  ownLocation,
+  locationOf,
   tapdiskNodes,
   toDevids,
   toDiskInfos,
@@ -157,7 +157,7 @@ export class DiskScanner {
       ),
     );
     const all = directories.flatMap(({ domid, kind }, i) =>
-      toDevids(toNames(lists[i])).map((devid) => ownLocation(this.#ownDomid, kind, domid, devid)),
+      toDevids(toNames(lists[i])).map((devid) => locationOf(this.#ownDomid, kind, domid, devid)),
     );
     // the kind that comes first takes precedence
     const locations = withoutDuplicates(all);

@@ -74,19 +74,12 @@ export interface DiskLocation extends Pick<
   readonly description: string;
 }
 
-/** The number of the first {@link diskDirectories}, which are this domain's own. */
-export const OWN_DIRECTORIES = 2;
-
-/**
- * Returns the directories that tell which disks a domain has: that of the kinds of backends, that of its
- * vbds, and two of libxl, which xenstored refuses a driver domain.
- */
+/** Returns the directories that tell which disks a domain has: that of its vbds, and two of libxl. */
 export function diskDirectories(
   ownDomid: number,
   domid: number,
-): [kinds: string, vbds: string, ...libxl: string[]] {
-  const vbds = `${kindDirectory(ownDomid, 'vbd')}/${domid}`;
-  return [backendsDirectory(ownDomid), vbds, ...libxlDirectories(domid)];
+): [vbds: string, ...libxl: string[]] {
+  return [`${kindDirectory(ownDomid, 'vbd')}/${domid}`, ...libxlDirectories(domid)];
 }
 
 function libxlDirectories(domid: number): string[] {
@@ -101,50 +94,63 @@ export function locateVbds(
 ): DiskLocation[] {
   return toDevids(names)
     .sort((a, b) => a - b)
-    .map((devid) => ownLocation(ownDomid, 'vbd', domid, devid));
+    .map((devid) => locationOf(ownDomid, 'vbd', domid, devid));
 }
 
 /**
- * Finds the other disks of a domain, in the order of their devids. Reads no frontend directory, because the
- * guest can write to it. Disks that another domain serves are found in libxl's own nodes, if there are any.
- * Of two disks with the same devid, the kind that comes first in {@link DRIVERS} takes precedence.
+ * Finds the disks of a domain that are no vbds of this domain, in the order of their devids. libxl lists
+ * all disks of its domains, whatever serves them. Other toolstacks do not, and xenstored refuses a driver
+ * domain libxl's nodes: then this domain's backends of other kinds are listed. Reads no frontend directory,
+ * because the guest can write to it.
  *
- * @param vbds - the domain's vbds.
- * @param lists - the children of the {@link diskDirectories} but that of the vbds.
+ * @param vbds - the domain's vbds, which take precedence over other disks with the same devid.
+ * @param libxlLists - the children of libxl's {@link diskDirectories}.
  */
 export function locateOthers(
   query: Query,
   ownDomid: number,
   domid: number,
   vbds: readonly DiskLocation[],
-  [present = [], ...libxlLists]: readonly string[][],
+  libxlLists: readonly string[][],
 ): DiskLocation[] {
-  const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present.includes(kind));
-  const others = kinds.length === 0 ? [] : locateKinds(query, ownDomid, domid, vbds, kinds);
-  const known = [...vbds, ...others].map(({ devid }) => devid);
-  const libxlDisks = libxlLists.flatMap((names, i) =>
-    toDevids(names)
-      .filter((devid) => !known.includes(devid))
-      .map((devid) => ({ devid, description: `${libxlDirectories(domid)[i] ?? ''}/${devid}` })),
-  );
-  others.push(...locateOtherDisks(query, ownDomid, domid, libxlDisks));
-  return others.sort((a, b) => a.devid - b.devid);
+  const known = vbds.map(({ devid }) => devid);
+  const found = libxlLists.some((names) => names.length > 0)
+    ? locateLibxls(query, ownDomid, domid, known, libxlLists)
+    : locateKinds(query, ownDomid, domid);
+  const others = withoutDuplicates(found).filter(({ devid }) => !known.includes(devid));
+  return withTapdiskPids(others, query.read(tapdiskNodes(others)));
 }
 
-/** Finds the disks of a domain that this domain serves with backends of these kinds, and not as vbds. */
-function locateKinds(
+/** Finds disks in libxl's directories `/libxl/<domid>/device/<type>/<devid>`, but those that are known. */
+function locateLibxls(
   query: Query,
   ownDomid: number,
   domid: number,
-  vbds: readonly DiskLocation[],
-  kinds: readonly DiskKind[],
+  known: readonly number[],
+  lists: readonly string[][],
 ): DiskLocation[] {
-  const lists = query.list(kinds.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`));
-  const ofKinds = kinds.flatMap((kind, i) =>
-    toDevids(lists[i]).map((devid) => ownLocation(ownDomid, kind, domid, devid)),
+  const disks = lists.flatMap((names, i) =>
+    toDevids(names)
+      .filter((devid) => !known.includes(devid))
+      .map((devid) => ({ devid, copy: `${libxlDirectories(domid)[i] ?? ''}/${devid}` })),
   );
-  const others = withoutDuplicates([...vbds, ...ofKinds]).filter(({ kind }) => kind !== 'vbd');
-  return withTapdiskPids(others, query.read(tapdiskNodes(others)));
+  const backends = query.read(disks.map(({ copy }) => `${copy}/backend`));
+  return disks.flatMap(({ devid, copy }, i) => {
+    const { backendDomid, kind } = parseBackend(backends[i], domid, devid) ?? {};
+    if (backendDomid === undefined || kind === undefined) return [];
+    const location = locationOf(backendDomid, kind, domid, devid);
+    return [backendDomid === ownDomid ? location : { ...location, description: copy }];
+  });
+}
+
+/** Finds the disks of a domain that this domain serves, but its vbds, by the kinds of their backends. */
+function locateKinds(query: Query, ownDomid: number, domid: number): DiskLocation[] {
+  const [present = []] = query.list([backendsDirectory(ownDomid)]);
+  const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present.includes(kind));
+  const lists = query.list(kinds.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`));
+  return kinds.flatMap((kind, i) =>
+    toDevids(lists[i]).map((devid) => locationOf(ownDomid, kind, domid, devid)),
+  );
 }
 
 /** Returns the locations in the order of domid and devid: of two with the same ones, the first. */
@@ -154,45 +160,24 @@ export function withoutDuplicates(locations: readonly DiskLocation[]): DiskLocat
   return [...first.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
 }
 
-/** Finds the disks that other domains serve, among libxl's directories `/libxl/<domid>/device/<type>/<devid>`. */
-function locateOtherDisks(
-  query: Query,
-  ownDomid: number,
-  domid: number,
-  libxlDisks: readonly Pick<DiskLocation, 'devid' | 'description'>[],
-): DiskLocation[] {
-  const backends = query.read(libxlDisks.map(({ description }) => `${description}/backend`));
-  return libxlDisks.flatMap((disk, i) => {
-    const location = parseBackend(backends[i], domid, disk.devid);
-    const isOther = location !== undefined && location.backendDomid !== ownDomid;
-    return isOther ? [{ domid, ...disk, ...location, tapdiskPid: undefined }] : [];
-  });
-}
-
-/** Returns the location of a disk that this domain serves. */
-export function ownLocation(
-  ownDomid: number,
+/** Returns the location of a disk. It is described in its backend directory. */
+export function locationOf(
+  backendDomid: number,
   kind: DiskKind,
   domid: number,
   devid: number,
 ): DiskLocation {
-  const backend = `${kindDirectory(ownDomid, kind)}/${domid}/${devid}`;
-  return {
-    domid,
-    devid,
-    kind,
-    backend,
-    backendDomid: ownDomid,
-    tapdiskPid: undefined,
-    description: backend,
-  };
+  const backend = `${kindDirectory(backendDomid, kind)}/${domid}/${devid}`;
+  return { domid, devid, kind, backend, backendDomid, tapdiskPid: undefined, description: backend };
 }
 
-/** Returns the paths of the nodes with the pids of the tapdisk processes that serve these disks. */
+/** Returns the paths of the nodes with the pids of the tapdisk processes of this domain that serve these disks. */
 export function tapdiskNodes(locations: readonly DiskLocation[]): string[] {
-  return locations
-    .filter(({ kind }) => kind === 'vbd3')
-    .map(({ backend }) => `${backend}/kthread-pid`);
+  return locations.filter(hasTapdisk).map(({ backend }) => `${backend}/kthread-pid`);
+}
+
+function hasTapdisk({ kind, backend, description }: DiskLocation): boolean {
+  return kind === 'vbd3' && description === backend;
 }
 
 /** Adds the values of the {@link tapdiskNodes} to locations. */
@@ -202,7 +187,7 @@ export function withTapdiskPids(
 ): DiskLocation[] {
   const pids = values.values();
   return locations.map((it) =>
-    it.kind === 'vbd3' ? { ...it, tapdiskPid: parsePid(pids.next().value) } : it,
+    hasTapdisk(it) ? { ...it, tapdiskPid: parsePid(pids.next().value) } : it,
   );
 }
 
@@ -228,11 +213,11 @@ function parseBackend(
   text: NodeText,
   domid: number,
   devid: number,
-): { backend: string; backendDomid: number; kind: DiskKind } | undefined {
-  const [backend = '', backendDomid, kind = '', ...disk] = BACKEND.exec(text ?? '') ?? [];
+): { backendDomid: number; kind: DiskKind } | undefined {
+  const [, backendDomid, kind = '', ...disk] = BACKEND.exec(text ?? '') ?? [];
   const isOfDisk = Number(disk[0]) === domid && Number(disk[1]) === devid;
   if (!isDiskKind(kind) || !isOfDisk) return undefined;
-  return { backend, backendDomid: Number(backendDomid), kind };
+  return { backendDomid: Number(backendDomid), kind };
 }
 
 const NODES = [

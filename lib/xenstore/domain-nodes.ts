@@ -4,7 +4,6 @@ import { backendsDirectory } from './backend-kinds';
 import { childrenOf, toChildren, toNames, type Query } from './client';
 import {
   LIBXL_DIRECTORY,
-  OWN_DIRECTORIES,
   diskDirectories,
   diskNodes,
   locateOthers,
@@ -69,9 +68,10 @@ export class DomainNodes {
   /** Locates all disks, without reading what they are. */
   locate(query: Query): DiskLocation[] {
     const directories = diskDirectories(this.#ownDomid, this.domid);
-    const [kinds = [], names = [], ...libxl] = query.list(directories, OWN_DIRECTORIES);
+    const required = this.#ownDomid === 0 ? directories.length : 1;
+    const [names = [], ...libxl] = query.list(directories, required);
     const vbds = locateVbds(this.#ownDomid, this.domid, names);
-    const others = locateOthers(query, this.#ownDomid, this.domid, vbds, [kinds, ...libxl]);
+    const others = locateOthers(query, this.#ownDomid, this.domid, vbds, libxl);
     return [...vbds, ...others].sort((a, b) => a.devid - b.devid);
   }
 
@@ -91,8 +91,8 @@ export class DomainNodes {
 
   /** Describes all disks: those of blkback in one request. @throws as {@link DomainNodes.describe}. */
   describeAll(query: Query): DiskInfo[] {
-    const [kinds, vbdDirectory, ...libxl] = diskDirectories(this.#ownDomid, this.domid);
-    const own = [...diskNodes([{ description: `${vbdDirectory}/#` }]), childrenOf(kinds)];
+    const [vbdDirectory, ...libxl] = diskDirectories(this.#ownDomid, this.domid);
+    const own = diskNodes([{ description: `${vbdDirectory}/#` }]);
     const paths = [...own, ...libxl.map(childrenOf), ...identityPaths([this.domid])];
     const required = this.#ownDomid === 0 ? paths.length : own.length;
     const [ofVbds, ...answers] = query.readAll(paths, required);
@@ -102,8 +102,7 @@ export class DomainNodes {
     const vbds = locateVbds(this.#ownDomid, this.domid, [...nodes.keys()]);
     const vbdNodes = vbds.map(({ devid }) => nodes.get(String(devid)));
     const described = toDiskInfos(domain, vbds, vbdNodes);
-    const lists = answers.map(toNames);
-    const others = locateOthers(query, this.#ownDomid, this.domid, vbds, lists);
+    const others = locateOthers(query, this.#ownDomid, this.domid, vbds, answers.map(toNames));
     if (others.length === 0) return described;
     return [...described, ...this.describe(query, others)].sort((a, b) => a.devid - b.devid);
   }

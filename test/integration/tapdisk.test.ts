@@ -42,6 +42,7 @@ describe('a disk that tapdisk serves', () => {
     await host.addGuest({ name: 'db', disks: [] });
     tapdisk = await Tapdisk.start(program, shm, 1, DEVID);
     await host.xenstored.write([
+      [`/libxl/1/device/vbd/${DEVID}/backend`, BACKEND],
       [`${BACKEND}/dev`, 'xvda'],
       [`${BACKEND}/params`, '/dev/xen/blktap-2/tapdev0'],
       [`${BACKEND}/tapdisk-params`, 'vhd:/srv/web1.vhd'],

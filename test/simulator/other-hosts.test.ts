@@ -96,3 +96,26 @@ describe('on a XAPI host, which has no nodes below /libxl,', () => {
     });
   });
 });
+
+describe('the first disk of another kind of backend is in the next disks()', () => {
+  const disks = [{ name: 'xvda', source: '/dev/a' }];
+  test.each([
+    ['of libxl', { toolstack: 'xl' }, disks],
+    ['of libxl, as the only disk', { toolstack: 'xl' }, []],
+    ['of XAPI', { toolstack: 'xapi' }, disks],
+    ['of XAPI, as the only disk', { toolstack: 'xapi' }, []],
+    ['that is a driver domain', { domid: 5 }, disks],
+  ] as const)('on a host %s', async (_what, options, before) => {
+    const guests = [{ name: 'web1', domid: 9, disks: before }];
+    await onHost({ ...options, guests }, async (xen, host) => {
+      const web = xen.domain(9);
+      const kinds = () => web.disks().map(({ kind }) => kind);
+      for (let i = 0; i < 3; i++) expect(kinds()).toEqual(before.map(() => 'vbd'));
+      for (const [name, kind] of [['xvdb', 'qdisk'] as const, ['xvdc', 'vbd3'] as const]) {
+        await host.attachDisk(9, { name, kind, source: `/srv/${name}` });
+        expect(kinds().at(-1)).toBe(kind);
+        expect(web.blockStats('', { partial: true }).skipped?.at(-1)?.disk).toBe(name);
+      }
+    });
+  });
+});
