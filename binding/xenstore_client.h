@@ -26,6 +26,7 @@ class XenstoreClient {
   // In a path of kRead, `*` stands for each child of the directory before it, and `#` for each
   // whose name is a number: the answer is a list of their names, or, if the path goes on, of lists
   // of a name and the answer to the rest. `{name,vm}` stands for these names: the answer is a list.
+  // No name in xenstore has such a character.
   enum class Operation { kRead, kWatch, kUnwatch };
 
   // The part of a response that is about one path.

@@ -115,24 +115,24 @@ export function locateOthers(
 ): DiskLocation[] {
   const known = vbds.map(({ devid }) => devid);
   const found = libxlLists.some((names) => names.length > 0)
-    ? locateLibxls(query, ownDomid, domid, known, libxlLists)
-    : locateKinds(query, ownDomid, domid);
+    ? locateByLibxl(query, ownDomid, domid, known, libxlLists)
+    : locateByKinds(query, ownDomid, domid);
   const others = withoutDuplicates(found).filter(({ devid }) => !known.includes(devid));
   return withTapdiskPids(others, query.read(tapdiskNodes(others)));
 }
 
-/** Finds disks in libxl's directories `/libxl/<domid>/device/<type>/<devid>`, but those that are known. */
-function locateLibxls(
+/** Finds the disks of libxl's directories `/libxl/<domid>/device/<type>/<devid>`, but those that are known. */
+function locateByLibxl(
   query: Query,
   ownDomid: number,
   domid: number,
   known: readonly number[],
   lists: readonly string[][],
 ): DiskLocation[] {
-  const disks = lists.flatMap((names, i) =>
-    toDevids(names)
+  const disks = libxlDirectories(domid).flatMap((directory, i) =>
+    toDevids(lists[i])
       .filter((devid) => !known.includes(devid))
-      .map((devid) => ({ devid, copy: `${libxlDirectories(domid)[i] ?? ''}/${devid}` })),
+      .map((devid) => ({ devid, copy: `${directory}/${devid}` })),
   );
   const backends = query.read(disks.map(({ copy }) => `${copy}/backend`));
   return disks.flatMap(({ devid, copy }, i) => {
@@ -144,7 +144,7 @@ function locateLibxls(
 }
 
 /** Finds the disks of a domain that this domain serves, but its vbds, by the kinds of their backends. */
-function locateKinds(query: Query, ownDomid: number, domid: number): DiskLocation[] {
+function locateByKinds(query: Query, ownDomid: number, domid: number): DiskLocation[] {
   const [present = []] = query.list([backendsDirectory(ownDomid)]);
   const kinds = DISK_KINDS.filter((kind) => kind !== 'vbd' && present.includes(kind));
   const lists = query.list(kinds.map((kind) => `${kindDirectory(ownDomid, kind)}/${domid}`));
@@ -160,7 +160,7 @@ export function withoutDuplicates(locations: readonly DiskLocation[]): DiskLocat
   return [...first.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
 }
 
-/** Returns the location of a disk. It is described in its backend directory. */
+/** Returns the location of a disk that is described in its backend directory. */
 export function locationOf(
   backendDomid: number,
   kind: DiskKind,
@@ -176,6 +176,7 @@ export function tapdiskNodes(locations: readonly DiskLocation[]): string[] {
   return locations.filter(hasTapdisk).map(({ backend }) => `${backend}/kthread-pid`);
 }
 
+/** Whether a tapdisk of this domain serves the disk. A disk of another domain is described by libxl's copy. */
 function hasTapdisk({ kind, backend, description }: DiskLocation): boolean {
   return kind === 'vbd3' && description === backend;
 }
